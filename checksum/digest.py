@@ -1,0 +1,169 @@
+"""The digest of some bytes, and the names its algorithms go by.
+
+One type, `Digest`, stands for every spelling seen on the wire. Spellings other than hexadecimal are
+codecs on top of it, so that two digests compare by their bytes and never by their text.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Final, Protocol
+
+    class Hash(Protocol):
+        """What hashlib's objects offer; checksums of other kinds imitate it."""
+
+        def update(self, data: memoryview | bytes, /) -> None: ...
+        def digest(self) -> bytes: ...
+
+
+SIZES: Final[dict[str, int]] = {
+    "sha256": 32,
+    "sha512": 64,
+    "sha384": 48,
+    "sha1": 20,
+    "md5": 16,
+    "crc32": 4,
+    "adler32": 4,
+}
+"""Length in bytes of each algorithm's value. An algorithm that is not here is not known."""
+
+_NAMES: Final[dict[str, str]] = {
+    "sha-256": "sha256",
+    "sha2": "sha256",
+    "sha2-256": "sha256",
+    "sha-512": "sha512",
+    "sha2-512": "sha512",
+    "sha-384": "sha384",
+    "sha2-384": "sha384",
+    "sha": "sha1",
+    "sha-1": "sha1",
+    "adler": "adler32",
+}
+
+
+class Digest(NamedTuple):
+    """An algorithm's canonical name and the raw bytes of the value."""
+
+    algorithm: str
+    value: bytes
+
+    @property
+    def hex(self) -> str:
+        return self.value.hex()
+
+    @property
+    def base64(self) -> str:
+        return binascii.b2a_base64(self.value, newline=False).decode("ascii")
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.value.hex()}"
+
+
+def canonical_algorithm(name: str) -> str | None:
+    """The canonical name (`sha256`) of an algorithm under any of its names, or None if it is unknown."""
+    folded = name.strip().lower()
+    folded = _NAMES.get(folded, folded)
+    return folded if folded in SIZES else None
+
+
+def names_of(algorithm: str) -> tuple[str, ...]:
+    """The lower-case names that mean this algorithm, the canonical one first."""
+    return (algorithm, *(name for name, canonical in _NAMES.items() if canonical == algorithm))
+
+
+def parse_hex(algorithm: str, text: str) -> Digest:
+    """The digest that the hexadecimal `text` spells; blanks around it do not matter.
+
+    Raises ValueError for an unknown algorithm, for text that is not hexadecimal, and for a value whose
+    length is not that of the algorithm.
+    """
+    name = _known(algorithm)
+    try:
+        value = binascii.unhexlify(text.strip())
+    except ValueError:
+        raise ValueError(f"the {name} value is not hexadecimal") from None
+    return checked(name, value)
+
+
+def parse_base64(algorithm: str, text: str) -> Digest:
+    """The digest that `text` spells in base64 (RFC 4648 section 4, padded).
+
+    Raises ValueError as `parse_hex` does.
+    """
+    name = _known(algorithm)
+    try:
+        value = binascii.a2b_base64(text.strip(), strict_mode=True)
+    except ValueError:
+        raise ValueError(f"the {name} value is not base64") from None
+    return checked(name, value)
+
+
+def checked(algorithm: str, value: bytes) -> Digest:
+    """A digest whose length has been compared with its algorithm's; raises ValueError if it differs."""
+    if len(value) != SIZES[algorithm]:
+        raise ValueError(f"a {algorithm} value has {SIZES[algorithm]} bytes, not {len(value)}")
+    return Digest(algorithm, value)
+
+
+def new_hash(algorithm: str) -> Hash:
+    """A fresh incremental hash. `algorithm` is a canonical name; any other raises ValueError."""
+    if algorithm in ("crc32", "adler32"):
+        return _ZlibHash(algorithm)
+    if algorithm not in SIZES:
+        raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+class Hashes:
+    """Several algorithms fed by one pass over the bytes. Names are canonical; a repeated one counts once."""
+
+    __slots__ = ("_hashes", "update")
+
+    update: Callable[[memoryview | bytes], None]
+
+    def __init__(self, algorithms: Iterable[str]) -> None:
+        self._hashes = {name: new_hash(name) for name in algorithms}
+        if len(self._hashes) == 1:
+            # The only hash's own method: one algorithm costs no call more than without this class.
+            (only,) = self._hashes.values()
+            self.update = only.update
+        else:
+            self.update = self._update_all
+
+    def _update_all(self, data: memoryview | bytes) -> None:
+        for one in self._hashes.values():
+            one.update(data)
+
+    def digests(self) -> tuple[Digest, ...]:
+        """The digests of all bytes so far, in the order in which the algorithms were given."""
+        return tuple(Digest(name, one.digest()) for name, one in self._hashes.items())
+
+
+class _ZlibHash:
+    """CRC-32 (ISO 3309, as zip and gzip have it) or Adler-32 (RFC 1950), most significant byte first."""
+
+    __slots__ = ("_step", "_value")
+
+    def __init__(self, algorithm: str) -> None:
+        import zlib
+
+        self._step = zlib.crc32 if algorithm == "crc32" else zlib.adler32
+        self._value = self._step(b"")
+
+    def update(self, data: memoryview | bytes, /) -> None:
+        self._value = self._step(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+def _known(algorithm: str) -> str:
+    name = canonical_algorithm(algorithm)
+    if name is None:
+        raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
+    return name

@@ -1,0 +1,198 @@
+r"""Lines of checksum manifests as GNU coreutils writes and reads them.
+
+::
+
+    <hex>  name             text; a `*` in place of the second blank: binary
+    \<hex>  a\nname         newline, carriage return and backslash escaped, marked by the first byte
+    SHA256 (name) = <hex>   the BSD form of `--tag`; it may be marked too
+    <hex>  any name<NUL>    the form of `-z`: nothing is escaped
+
+Names are bytes. What is malformed follows coreutils 9 (`split_3` in src/digest.c): leading blanks are allowed,
+so is a carriage return at the end of a line and the reversed BSD form with one blank, but not a mixture of that
+one with the usual form, in which names with a leading blank would change their meaning.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from .digest import SIZES, Digest, canonical_algorithm
+from .names import escape, needs_escape, unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+LONGEST_LINE = 64 << 10
+"""Bytes; several times what the longest path needs when all of it is escaped. Longer lines are malformed."""
+
+_BY_HEX_LENGTH = {2 * size: name for name, size in SIZES.items() if size > 8}
+"""The algorithm of an untagged value. Those of four bytes look all alike and must be named."""
+
+_BLANKS = b" \t"
+
+
+class Entry(NamedTuple):
+    """What one line of a manifest says."""
+
+    digest: Digest
+    name: bytes
+    binary: bool = False
+
+
+class Line(NamedTuple):
+    """A line that is neither blank nor a comment; without `entry` it is malformed. Numbers count from 1."""
+
+    number: int
+    entry: Entry | None
+
+
+def write_manifest_line(
+    digest: Digest, name: bytes | str, *, binary: bool = False, tag: bool = False, zero: bool = False
+) -> bytes:
+    """The manifest's line for a file, with its terminator.
+
+    Raises ValueError for what cannot be a name: an empty one, one with a NUL.
+    """
+    raw = os.fsencode(name)
+    if not raw or b"\0" in raw:
+        raise ValueError("a file name is not empty and holds no NUL")
+    mark = b""
+    if not zero and needs_escape(raw):
+        mark, raw = b"\\", escape(raw)
+    end = b"\0" if zero else b"\n"
+    if tag:
+        return b"%b%b (%b) = %b%b" % (mark, digest.algorithm.upper().encode(), raw, _hex(digest), end)
+    return b"%b%b %b%b%b" % (mark, _hex(digest), b"*" if binary else b" ", raw, end)
+
+
+def _hex(digest: Digest) -> bytes:
+    return binascii.hexlify(digest.value)
+
+
+def parse_line(line: bytes, algorithm: str | None = None, *, zero: bool = False) -> Entry | None:
+    """What a single line says, or None if it is malformed, blank or a comment; see `LineParser`."""
+    return LineParser(algorithm, zero=zero).parse(line)
+
+
+def read_manifest(stream: BinaryIO, algorithm: str | None = None, *, zero: bool = False) -> Iterator[Line]:
+    """The lines of a manifest as they are read, comments and blank lines left out; see `LineParser`."""
+    parser = LineParser(algorithm, zero=zero)
+    pieces = _split_at_nul(stream) if zero else _split_at_newline(stream)
+    for number, piece in enumerate(pieces, start=1):
+        if not _is_comment(piece, zero):
+            yield Line(number, parser.parse(piece))
+
+
+class LineParser:
+    """Parses the lines of one manifest, in order.
+
+    With `algorithm` (a canonical name) all other algorithms' lines are malformed. Without it tagged lines name their
+    own, and the length of the value tells that of the others.
+    """
+
+    __slots__ = ("_algorithm", "_reversed", "_zero")
+
+    def __init__(self, algorithm: str | None = None, *, zero: bool = False) -> None:
+        self._algorithm = algorithm
+        self._zero = zero
+        self._reversed: bool | None = None
+
+    def parse(self, line: bytes) -> Entry | None:
+        if len(line) > LONGEST_LINE or _is_comment(line, self._zero):
+            return None
+        text = _without_end(line, self._zero).lstrip(_BLANKS)
+        marked = not self._zero and text[:1] == b"\\"
+        if marked:
+            text = text[1:]
+        entry = self._tagged(text, marked) if _looks_tagged(text) else self._untagged(text, marked)
+        return entry if entry and entry.name and b"\0" not in entry.name else None
+
+    def _tagged(self, text: bytes, marked: bool) -> Entry | None:
+        label, _, rest = text.partition(b"(")
+        name, closing, after = rest.rpartition(b")")
+        after = after.lstrip(_BLANKS)
+        algorithm = canonical_algorithm(label.decode("ascii", "replace"))
+        if not closing or after[:1] != b"=" or algorithm is None:
+            return None
+        return self._entry(algorithm, after[1:].lstrip(_BLANKS), name, marked=marked, binary=False)
+
+    def _untagged(self, text: bytes, marked: bool) -> Entry | None:
+        width = _word_length(text)
+        algorithm = self._algorithm or _BY_HEX_LENGTH.get(width)
+        name = text[width + 1 :]
+        if width < 0 or algorithm is None or not name or _value(algorithm, text[:width]) is None:
+            return None
+        binary = False
+        if len(name) == 1 or name[:1] not in (b" ", b"*"):
+            if self._reversed is False:
+                return None
+            self._reversed = True
+        elif not self._reversed:
+            self._reversed = False
+            binary, name = name[:1] == b"*", name[1:]
+        return self._entry(algorithm, text[:width], name, marked=marked, binary=binary)
+
+    def _entry(
+        self, algorithm: str, spelling: bytes, name: bytes, *, marked: bool, binary: bool
+    ) -> Entry | None:
+        value = _value(algorithm, spelling)
+        plain = unescape(name) if marked else name
+        if value is None or plain is None or self._algorithm not in (None, algorithm):
+            return None
+        return Entry(Digest(algorithm, value), plain, binary)
+
+
+def _looks_tagged(text: bytes) -> bool:
+    """No label of a known algorithm is hexadecimal throughout, so what follows a value is never looked at."""
+    label, opening, _ = text[:16].partition(b"(")
+    label = label.removesuffix(b" ")
+    return (
+        bool(opening)
+        and b" " not in label
+        and canonical_algorithm(label.decode("ascii", "replace")) is not None
+    )
+
+
+def _word_length(text: bytes) -> int:
+    blank, tab = text.find(b" "), text.find(b"\t")
+    return blank if tab < 0 or 0 <= blank < tab else tab
+
+
+def _value(algorithm: str, spelling: bytes) -> bytes | None:
+    if len(spelling) != 2 * SIZES[algorithm]:
+        return None
+    try:
+        return binascii.unhexlify(spelling)
+    except ValueError:
+        return None
+
+
+def _is_comment(line: bytes, zero: bool) -> bool:
+    return line[:1] == b"#" or not _without_end(line, zero)
+
+
+def _without_end(line: bytes, zero: bool) -> bytes:
+    return line.removesuffix(b"\0") if zero else line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _split_at_newline(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines with their ends. Of one that is too long only so much is kept that it can be seen to be."""
+    while line := stream.readline(LONGEST_LINE + 1):
+        rest = line
+        while len(rest) > LONGEST_LINE and rest[-1:] != b"\n":
+            rest = stream.readline(LONGEST_LINE + 1)
+        yield line
+
+
+def _split_at_nul(stream: BinaryIO) -> Iterator[bytes]:
+    """Records without their ends, long ones cut as lines are."""
+    open_end = b""
+    while block := stream.read(LONGEST_LINE):
+        *whole, open_end = (open_end + block).split(b"\0")
+        yield from whole
+        open_end = open_end[: LONGEST_LINE + 1]
+    if open_end:
+        yield open_end

@@ -1,0 +1,98 @@
+"""Whom a credential is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+S3_SCHEMES: Final = frozenset({"s3", "s3s"})
+PLAIN_SCHEMES: Final = {"http": "http", "webdav": "http", "dav": "http"}
+TLS_SCHEMES: Final = {
+    "https": "https",
+    "webdavs": "https",
+    "davs": "https",
+    "gsidavs": "https",
+    "osdf": "https",
+    "pelican": "https",
+    "stash": "https",
+    "token+osdf": "https",
+}
+_PORTS: Final = {"http": "80", "https": "443", "ftp": "21"}
+
+
+class Query(NamedTuple):
+    """One question to the sources. `host` is `host[:port]` in lower case, and for s3 the name of a site or empty."""
+
+    scheme: str
+    host: str
+    site: str
+    """The label that the batch gives; may be empty."""
+    user: str = ""
+    password: str = ""
+    """Out of the URL, percent-decoded."""
+    purpose: str = "read"
+
+    @property
+    def is_s3(self) -> bool:
+        return self.scheme in S3_SCHEMES
+
+    @property
+    def transport(self) -> str:
+        """`http`, `https`, `ftp`, or empty for schemes that present nothing of these sources."""
+        if self.scheme == "ftp":
+            return "ftp"
+        return PLAIN_SCHEMES.get(self.scheme) or TLS_SCHEMES.get(self.scheme, "")
+
+    @property
+    def service(self) -> str:
+        """The site that an s3 URL means: the one after `user@`, else the label."""
+        return self.host or self.site
+
+    def sections(self) -> Iterator[str]:
+        """Names of sections that are about exactly this scheme, host and port, the most exact first.
+
+        A port that is the scheme's own may be left out on either side. A section without a port is not about
+        another port: there may be somebody else's service.
+        """
+        hosts = [self.host]
+        port = _PORTS.get(self.transport, "")
+        if self.host.endswith(f":{port}"):
+            hosts.append(self.host.removesuffix(f":{port}"))
+        elif not _has_port(self.host):
+            hosts.append(f"{self.host}:{port}")
+        for scheme in dict.fromkeys((self.scheme, self.transport)):
+            for host in hosts:
+                if self.user:
+                    yield f"{scheme}://{self.user}@{host}"
+                yield f"{scheme}://{host}"
+        for host in hosts:
+            if self.user:
+                yield f"{self.user}@{host}"
+            yield host
+
+
+def make_query(scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read") -> Query:
+    """The query for a location; `host` may be `user:password@host:port` as in a URL."""
+    before, at, name = host.rpartition("@")
+    password = ""
+    if at:
+        name_in_url, _, password = before.partition(":")
+        user = user or name_in_url
+        if scheme not in S3_SCHEMES and "%" in before:
+            from urllib.parse import unquote
+
+            user, password = unquote(user), unquote(password)
+    folded = name if scheme in S3_SCHEMES else name.lower()
+    return Query(scheme, folded, site, user, password, purpose)
+
+
+def as_variable(site: str) -> str:
+    """How a site is spelled inside the name of an environment variable: `-`, `.` and `:` become `_`."""
+    return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in site)
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]

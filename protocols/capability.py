@@ -1,0 +1,86 @@
+"""What a protocol can do, as data that is readable without any of its libraries.
+
+The planner decides by these values alone; `docs/protocols.md` and `wf-transfer protocols` print them; the
+conformance suite checks each in both directions.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .context import Context
+    from .contract import Store
+
+
+class Shape(StrEnum):
+    STORE = "store"
+    """Bytes can be read and written here."""
+    COPIER = "copier"
+    """The service copies between two of its own locations without the bytes passing through us."""
+    LINKER = "linker"
+    """A local file can be linked or moved to its place."""
+
+
+class Publish(StrEnum):
+    """What commit can promise about the final name."""
+
+    ATOMIC = "atomic"
+    """Nothing is visible before commit, and then the whole: rename, CompleteMultipartUpload, one PUT of known bytes."""
+    HELD = "held"
+    """The last bytes are held back until the digest is right; otherwise the connection is cut."""
+    AFTER = "after"
+    """The name shows before the bytes could be verified: server-side copies."""
+
+
+class Capability(NamedTuple):
+    """One protocol. The defaults are those of a protocol that can do nothing."""
+
+    protocol: str
+    schemes: tuple[str, ...]
+    implementation: str | Callable[[Context], Store]
+    """`package.module:Class`, imported when the first request needs it, or a factory."""
+    shapes: tuple[Shape, ...] = (Shape.STORE,)
+    extra: str = ""
+    """`pip install wf-transfer[extra]` brings what `requires` names."""
+    requires: tuple[str, ...] = ()
+    """Modules without which the protocol cannot run at all."""
+    local: bool = False
+    """No network in between: no adaptivity, few workers, kernel copy possible."""
+    read: bool = False
+    read_range: bool = False
+    """`open_read` obeys start and length."""
+    read_version: bool = False
+    """`Reader.version` is strong: equal versions are equal bytes, and `open_read(version=...)` insists on it."""
+    write: bool = False
+    write_needs_size: bool = False
+    """A source that does not tell its size is spooled first."""
+    write_wants_sha256: bool = False
+    """The digest given to `open_write` saves a pass over small files."""
+    write_create_parents: bool = False
+    """Writing creates the folders above the destination."""
+    publish: Publish = Publish.ATOMIC
+    stat: bool = False
+    list: bool = False
+    make_directory: bool = False
+    remove: bool = False
+    remove_recursive: bool = False
+    digest: tuple[str, ...] = ()
+    """Algorithms `Store.digest` can be asked for, computed by the server."""
+    copy_digest: tuple[str, ...] = ()
+    """Algorithms a third-party copy reports of its result; empty: such a copy cannot satisfy an expected digest."""
+    existing: str = "overwrite"
+    """What `--existing` defaults to for destinations of this protocol."""
+    credentials: tuple[str, ...] = ()
+    """Kinds of credential it can present (`wf.credentials`); the first is the usual one."""
+    connections_start: int = 2
+    connections_most: int = 128
+    """Requests at one endpoint at a time: to begin with, and at most."""
+    notes: str = ""
+    """One sentence for people, for the generated documentation."""
+
+    def offers(self, shape: Shape) -> bool:
+        return shape in self.shapes

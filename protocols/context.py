@@ -1,0 +1,86 @@
+"""What the engine lends to a worker's stores for the worker's whole life."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+    import threading
+    from collections.abc import Callable
+    from typing import Protocol as TypingProtocol
+
+    from ..credentials.kinds import Credential
+    from .locations import Location
+    from .proxies import Proxies
+
+    class Log(TypingProtocol):
+        """What protocols may say aside: rarely, and never for a success."""
+
+        def warning(self, text: str, *values: object) -> None: ...
+        def debug(self, text: str, *values: object) -> None: ...
+
+
+BUFFER_BYTES = 1 << 20
+"""Large enough that system calls do not count, small enough to stay in the second-level cache's reach."""
+
+
+class Context:
+    """Buffers, limits and answers that a protocol needs and must not find for itself.
+
+    Not here on purpose: the deadline (the engine turns it into `stop`), clocks, progress, retries, environment.
+    """
+
+    __slots__ = (
+        "_part",
+        "_proxies",
+        "buffer",
+        "connect",
+        "credential",
+        "log",
+        "stall",
+        "stop",
+        "tls",
+        "view",
+    )
+
+    def __init__(
+        self,
+        *,
+        stop: threading.Event,
+        connect: float,
+        stall: float,
+        credential: Callable[[Location, str], Credential],
+        tls: Callable[[Credential | None], ssl.SSLContext],
+        log: Log,
+        proxies: Callable[[], Proxies] | None = None,
+    ) -> None:
+        # Page-aligned: a bytearray of this size starts 16 bytes into a page, where the kernel copies slowly.
+        self.buffer = mmap.mmap(-1, BUFFER_BYTES)
+        self.view = memoryview(self.buffer)
+        """At most one borrowed view of it is alive: a reader's current one."""
+        self.stop = stop
+        """Set when the run ends early. Long waits look at it once a second and raise `Stopped`."""
+        self.connect = connect
+        """Seconds until a connection must stand."""
+        self.stall = stall
+        """Seconds without a byte after which a connection is given up."""
+        self.credential = credential
+        """`(location, "read" | "write")` -> what to present; raises `MissingCredential`. Cached by the engine."""
+        self.tls = tls
+        """A verifying TLS context, shared by all workers; with the client certificate of the credential, if any."""
+        self.log = log
+        self._proxies = proxies
+        self._part: mmap.mmap | None = None
+
+    @property
+    def proxies(self) -> Proxies | None:
+        """Which proxy to ask for a URL; None: no proxies."""
+        return self._proxies() if self._proxies is not None else None
+
+    def part_buffer(self, size: int) -> memoryview:
+        """`size` bytes of this worker's, for stores that send whole parts; made on first use, then the same ones."""
+        if self._part is None or len(self._part) < size:
+            self._part = mmap.mmap(-1, size)
+        return memoryview(self._part)[:size]

@@ -1,0 +1,127 @@
+"""The obligations of a protocol, one a line. Import it for type checking only; nothing here runs.
+
+Every method is one attempt at one thing: no retry, no sleep, no thread, no printing, no reading of the
+environment. Failures are raised as `wf.protocols.errors`, mapped in one table a protocol. `docs/adding-a-protocol.md`
+walks through an example; `wf.protocols.conformance` checks the obligations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..checksum.digest import Digest
+    from .locations import Location
+    from .values import CopyStep, Entry, Incoming, Receipt
+
+
+class Reader(Protocol):
+    """The bytes of one object, from `start` on."""
+
+    size: int | None
+    """Bytes of the whole object, also when opened in the middle; None where the service does not tell."""
+    version: str | None
+    """Equal versions are equal bytes; None where the service has no strong validator."""
+    digests: tuple[Digest, ...]
+    """Digests of the whole object that came for free. They become expectations if the batch gave none."""
+    mode: int | None
+    """Permission bits of a local file, else None."""
+    descriptor: int | None
+    """A regular local file's descriptor, so that the kernel can copy; else None."""
+
+    def read(self) -> memoryview:
+        """The next bytes, as many as are cheap; empty at the end.
+
+        The view is borrowed: valid until the next `read` or `close`. If all that is left fits the buffer, it comes
+        in ONE view. Fewer bytes than were promised is `Broken`, never a quiet end.
+        """
+
+    def close(self) -> None:
+        """Gives the connection back if the body was drained, else closes it. Always called. Never raises."""
+
+
+class Writer(Protocol):
+    """One object being written. Something is held back until `commit`: nothing whole is visible before."""
+
+    algorithms: tuple[str, ...]
+    """Digests beside sha256 that the engine shall compute, because this destination speaks them."""
+    descriptor: int | None
+    """A regular local file's descriptor at the place of the next byte, so that the kernel can copy; else None."""
+
+    def write(self, view: memoryview) -> None:
+        """Consumes all of `view`. It may be kept until `commit` only when `Incoming.sha256` was given."""
+
+    def commit(self, digests: tuple[Digest, ...]) -> Receipt:
+        """Publishes the object and returns what the destination says of it.
+
+        `digests` are those of all bytes written: sha256 and `algorithms`. If it raises, the object was not published,
+        or nobody knows (the answer was lost): the engine looks.
+        """
+
+    def abort(self, *, keep: bool = False) -> None:
+        """Leaves nothing behind; with `keep` a partial that a later process can go on with stays.
+
+        May be called more than once, and after a failed `commit`. Never raises.
+        """
+
+
+class Store(Protocol):
+    """One protocol for one worker: made on first use, never shared between threads, so it needs no lock.
+
+    The constructor takes a `Context`; it may import libraries and opens nothing.
+    """
+
+    def open_read(
+        self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
+    ) -> Reader:
+        """A reader whose answer's head has been read and found good.
+
+        `Changed` when `version` is given and is not the object's, and when the service ignored `start`. `NotFound`
+        for what is absent. Not called with a range unless `Capability.read_range`.
+        """
+
+    def open_write(self, location: Location, incoming: Incoming) -> Writer:
+        """A writer. May create the parents where `Capability.write_create_parents`."""
+
+    def stat(self, location: Location) -> Entry:
+        """The entry at this location; `NotFound` if there is none."""
+
+    def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
+        """The entries below a folder, in no order, folders included; links are not followed."""
+
+    def make_directory(self, location: Location) -> None:
+        """Creates the folder and those above it. One that exists is success."""
+
+    def remove(self, location: Location, *, recursive: bool) -> None:
+        """Removes. What is absent is success; a folder without `recursive` is `LocalRefused` or `Unsupported`."""
+
+    def digest(self, location: Location, algorithm: str) -> Digest | None:
+        """The digest of what is stored, computed by the service; None where it cannot."""
+
+    def close(self) -> None:
+        """Closes all connections. Never raises."""
+
+
+class Copier(Protocol):
+    """Third-party copy. A Store may also be one."""
+
+    def copy(self, source: Location, destination: Location, handle: str) -> CopyStep:
+        """One step of the copy; `handle` is empty at first, then that of the step before.
+
+        Raises `Unsupported` where the service refuses, so that the engine streams instead.
+        """
+
+
+class Linker(Protocol):
+    """Puts a local file to its place without copying. A Store may also be one."""
+
+    def link(self, source: Location, destination: Location, *, check: bool) -> Receipt:
+        """A symbolic link at `destination`; an existing name is replaced, not followed, in one step.
+
+        With `check` the source must be readable; else a dangling link is allowed.
+        """
+
+    def move(self, source: Location, destination: Location) -> Receipt:
+        """The file itself, moved. Across file systems it raises `Unsupported`: the engine copies and removes."""

@@ -1,0 +1,306 @@
+"""Where data is: a URL taken apart once, by the rule of its scheme.
+
+What the path part means depends on the scheme:
+
+=============  ==============================================  ===============================================
+rule           schemes                                         path
+=============  ==============================================  ===============================================
+LOCAL          file, symlink, moveto; text without a scheme    literal; `$NAME` and `${NAME}` are expanded
+URL            http(s), ftp, webdav(s), dav(s), osdf, pelican  RFC 3986, sent as given
+LITERAL        all others                                      literal: `%`, `?`, `#`, blanks belong to the name
+=============  ==============================================  ===============================================
+
+A literal path is never percent-decoded and `//` in it is kept. File names that are not UTF-8 travel as lone
+surrogates (PEP 383), as Python's own file functions have them.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+from sys import intern
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+LOCAL_SCHEMES: Final = frozenset({"file", "symlink", "moveto"})
+_URL_SCHEMES: Final = frozenset(
+    {"http", "https", "ftp", "webdav", "webdavs", "dav", "davs", "gsidavs"}
+    | {"osdf", "pelican", "stash", "token+osdf"}
+)
+_HOSTLESS_URL_SCHEMES: Final = frozenset({"osdf", "stash", "token+osdf"})
+"""`osdf:///namespace/name`: the federation is known, and no host is named."""
+_S3_SCHEMES: Final = frozenset({"s3", "s3s"})
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+# Names of one letter stay as they are: `a$b` and `cost$5` are file names in batches that exist.
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]+))")
+_NOT_IN_URL = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%!#$&'()*+,/:;=?@\[\]A-Za-z0-9._~-]")
+_AUTHORITY_END = re.compile(r"[/?#]")
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9%._~-]+)?\]|[^\[\]:]*)(?::([0-9]*))?")
+_NEVER_IN_AUTHORITY = re.compile(r"[\x00-\x20\x7f]|(?:^|@)-")
+_OWN_PATH = re.compile(r"/|\$|\.")
+
+
+class Rule(StrEnum):
+    LOCAL = "local"
+    URL = "url"
+    LITERAL = "literal"
+
+
+class Location(NamedTuple):
+    """One place of one file or folder. Scheme, host and site are interned, so that a million of them are cheap.
+
+    `host` is `user@host:port` as the URL has it, and empty for local paths and for `s3://bucket/key`. It may hold
+    a password: show `shown` or `endpoint` to people. `priority` is None where the batch gave none: the plan then draws one.
+    `kind` is the batch's `type` of a URL (`singularity`, ...), mostly empty.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    start: int
+    site: str = ""
+    priority: int | None = None
+    kind: str = ""
+    problem: str = ""
+    """Why this location cannot be used although its batch is well formed: an unset variable."""
+
+    @property
+    def path(self) -> str:
+        """What follows scheme and host. Local: the path; http: path and query; s3: `bucket/key`."""
+        return self.url[self.start :]
+
+    @property
+    def endpoint(self) -> str:
+        """Names the service that serves this location: limits, cooling and credentials are per endpoint.
+
+        `user@host:port`, without a password.
+        """
+        if self.scheme in LOCAL_SCHEMES:
+            return ""
+        host = self.host
+        if "@" in host:
+            user, _, host = host.rpartition("@")
+            return f"{user.partition(':')[0]}@{host}"
+        return host or self.site or self.scheme
+
+    @property
+    def shown(self) -> str:
+        """The URL as people may see it: without secrets and control characters."""
+        from ..credentials.redaction import printable, redact_url
+
+        return printable(redact_url(self.url))
+
+    @property
+    def is_local(self) -> bool:
+        return self.scheme in LOCAL_SCHEMES
+
+    def with_path(self, path: str) -> Location:
+        """The location of another path on the same service. `path` must be spelled as the scheme wants it."""
+        return self._replace(url=self.url[: self.start] + path)
+
+    def below(self, relative: str) -> Location:
+        """The location of `relative` inside this folder, spelled as the scheme wants it. A query stays behind it."""
+        path, query = self.path, ""
+        if rule_of(self.scheme) is Rule.URL:
+            end = re.search(r"[?#]|$", path)
+            assert end is not None
+            path, query = path[: end.start()], path[end.start() :]
+        separator = "" if path.endswith("/") else "/"
+        return self.with_path(f"{path}{separator}{relative}{query}")
+
+
+def rule_of(scheme: str) -> Rule:
+    """The rule of a scheme in lower case. One that nobody knows is literal."""
+    if scheme in LOCAL_SCHEMES:
+        return Rule.LOCAL
+    return Rule.URL if scheme in _URL_SCHEMES else Rule.LITERAL
+
+
+def parse_location(
+    url: str,
+    *,
+    site: str = "",
+    priority: int | None = None,
+    kind: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Location:
+    """The location that `url` names.
+
+    `environment` supplies the variables of local paths; without one (a planner, who does not know the
+    worker's) they stay as they are. An unset or empty variable is reported in `problem` instead of being
+    replaced. Raises ValueError for a URL that cannot be taken apart; its text never repeats user or password.
+    """
+    if not url.isascii():
+        _refuse_unwritable(url)
+    if "\0" in url:
+        raise ValueError("the URL contains a NUL")
+    match = _SCHEME.match(url)
+    if match is None:
+        return _bare(url, site, priority, kind, environment)
+    scheme, rule = _scheme(match[1])
+    after = match.end()
+    slashes = url.startswith("//", after)
+    if rule is Rule.LOCAL:
+        text, problem = _expand(url, environment)
+        start = _local_start(text, after, slashes)
+        return Location(text, scheme, "", start, intern(site), priority, intern(kind), problem)
+    if not slashes:
+        raise ValueError(f"the URL lacks // after {scheme}:")
+    if rule is Rule.URL:
+        text, host, start = _network(url, scheme, after + 2)
+    else:
+        text = url
+        host, start = _literal(url, scheme, after + 2)
+    return Location(text, scheme, host, start, intern(site), priority, intern(kind))
+
+
+def _bare(
+    url: str, site: str, priority: int | None, kind: str, environment: Mapping[str, str] | None
+) -> Location:
+    """The location of a text without a scheme: a path. Garbage before a URL is not taken for one."""
+    if not url:
+        raise ValueError("the URL is empty")
+    if "://" in url and not _OWN_PATH.match(url):
+        raise ValueError("the URL does not begin with a scheme")
+    variable = _VARIABLE.match(url)
+    if variable is not None and url.startswith("://", variable.end()):
+        raise ValueError("a variable cannot stand for the scheme of a URL")
+    text, problem = _expand(url, environment)
+    return Location(text, "file", "", 0, intern(site), priority, intern(kind), problem)
+
+
+@lru_cache(maxsize=256)
+def _scheme(text: str) -> tuple[str, Rule]:
+    scheme = intern(text.lower())
+    return scheme, rule_of(scheme)
+
+
+def _refuse_unwritable(url: str) -> None:
+    """Raises ValueError for half a surrogate pair that stands for no byte (PEP 383): no file can have that name."""
+    try:
+        url.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("the URL contains half a surrogate pair, which no name can hold") from None
+
+
+def _local_start(url: str, after: int, slashes: bool) -> int:
+    """Where the path of a local URL begins. Raises ValueError for `file://otherhost/` and for an empty path.
+
+    `slashes` tells whether the URL had `//` before its variables were replaced: `file:$PWD/a` names no host, although
+    it becomes `file://a` in the root folder.
+    """
+    start = after
+    if slashes:
+        start = after + 2
+        if url.startswith("localhost/", start):
+            start += len("localhost")
+        elif start < len(url) and not _OWN_PATH.match(url, start):
+            host = url[start:].partition("/")[0].rpartition("@")[2]
+            raise ValueError(
+                f"a local URL names another host, {host!r}: write file:///path or file:relative/path"
+            )
+    if start == len(url):
+        raise ValueError("the URL has no path")
+    return start
+
+
+def _expand(url: str, environment: Mapping[str, str] | None) -> tuple[str, str]:
+    """The URL with its variables replaced, and what is wrong with it."""
+    if environment is None or "$" not in url:
+        return url, ""
+    missing: list[str] = []
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        found = environment.get(name, "")
+        if not found:
+            missing.append(name)
+        return found or match[0]
+
+    text = _VARIABLE.sub(value, url)
+    if not missing:
+        return text, ""
+    names = ", ".join("$" + name for name in dict.fromkeys(missing))
+    return text, f"{names} is not set or empty"
+
+
+def _literal(url: str, scheme: str, begin: int) -> tuple[str, int]:
+    """The authority of a URL whose path is literal, and where its path begins. `?` and `#` belong to either."""
+    end = url.find("/", begin)
+    if end < 0:
+        end = len(url)
+    authority = _literal_authority(url[begin:end])
+    if scheme not in _S3_SCHEMES:
+        return authority, end
+    host, start = (authority, end + 1) if "@" in authority else ("", begin)
+    if start >= len(url) or url[start] == "/":
+        raise ValueError("the URL names no bucket")
+    return host, start
+
+
+@lru_cache(maxsize=1024)
+def _literal_authority(text: str) -> str:
+    """The authority as it is. Raises ValueError for what a command would take for an option or for two words."""
+    if _NEVER_IN_AUTHORITY.search(text):
+        raise ValueError("the host contains a blank or control character, or begins with a dash")
+    return intern(text)
+
+
+def _network(url: str, scheme: str, begin: int) -> tuple[str, str, int]:
+    """An RFC 3986 URL as it is sent, its authority, and where its path begins."""
+    found = _AUTHORITY_END.search(url, begin)
+    end = found.start() if found else len(url)
+    authority = url[begin:end]
+    host = _authority(authority, scheme not in _HOSTLESS_URL_SCHEMES)
+    if host is not authority and host != authority:
+        url = url[:begin] + host + url[end:]
+        end = begin + len(host)
+    if _NOT_IN_URL.search(url, end) is not None:
+        url = url[:end] + _quoted_once(url[end:])
+    return url, host, end
+
+
+@lru_cache(maxsize=1024)
+def _authority(text: str, required: bool) -> str:
+    """The authority `[user[:password]@]host[:port]` as it is sent. Raises ValueError if there is something else."""
+    user, at, place = text.rpartition("@")
+    match = _HOST_AND_PORT.fullmatch(place)
+    if match is None:
+        raise ValueError(
+            "the part between // and the path is not [user@]host[:port]; "
+            "in a user name or password, write / as %2F, ? as %3F and # as %23"
+        )
+    host, port = match[1], match[2]
+    if required and not host:
+        raise ValueError("the URL names no host")
+    if port and int(port[:6]) > 65535:
+        raise ValueError("the port is above 65535")
+    if not host.startswith("["):
+        place = _host_name(host) + place[len(host) :]
+    return intern(_quoted_once(user) + at + place)
+
+
+def _host_name(host: str) -> str:
+    """A host name in ASCII (RFC 3490). Raises ValueError for what no host name can be."""
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise ValueError("the host is not a valid name") from None
+    if _NOT_IN_URL.search(host) or "%" in host:
+        raise ValueError("the host is not a valid name")
+    return host
+
+
+def _quoted_once(url: str) -> str:
+    """The URL with every character that a URL may not hold percent-encoded; an existing `%XX` stays."""
+
+    def quote(match: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
+
+    return _NOT_IN_URL.sub(quote, url)

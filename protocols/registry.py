@@ -1,0 +1,166 @@
+"""Which protocol speaks a scheme.
+
+The built-in ones are a static table; other distributions add theirs under the entry-point group `wf.protocols`
+(each entry point is a `Capability`), which is read only for schemes that the table does not know.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .capability import Capability, Publish, Shape
+from .errors import MissingExtra, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from .context import Context
+    from .contract import Store
+
+FILE: Final = Capability(
+    protocol="file",
+    schemes=("file", "symlink", "moveto"),
+    implementation="wf.protocols.file:FileStore",
+    shapes=(Shape.STORE, Shape.LINKER),
+    local=True,
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_create_parents=True,
+    publish=Publish.ATOMIC,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    connections_start=1,
+    connections_most=2,
+    notes="symlink: links instead of copying, moveto: moves; both copy when the source is remote.",
+)
+
+HTTP: Final = Capability(
+    protocol="http",
+    schemes=("http", "https"),
+    implementation="wf.protocols.http:HttpStore",
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    publish=Publish.HELD,
+    stat=True,
+    remove=True,
+    credentials=("basic", "bearer", "headers", "x509"),
+    notes="PUT needs a server that accepts it; such a PUT creates folders only if the server does.",
+)
+
+FTP: Final = Capability(
+    protocol="ftp",
+    schemes=("ftp",),
+    implementation="wf.protocols.ftp:FtpStore",
+    read=True,
+    read_range=True,
+    stat=True,
+    credentials=("basic",),
+    connections_most=8,
+    notes="A source only.",
+)
+
+S3: Final = Capability(
+    protocol="s3",
+    schemes=("s3", "s3s"),
+    implementation="wf.protocols.s3:S3Store",
+    shapes=(Shape.STORE, Shape.COPIER),
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_wants_sha256=True,
+    write_create_parents=True,
+    publish=Publish.ATOMIC,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    credentials=("access-key",),
+    notes="A folder is a prefix: making one creates the bucket, removing one removes the keys below it.",
+)
+
+BUILT_IN: Final = (FILE, HTTP, FTP, S3)
+
+PLANNED: Final = frozenset(
+    {"webdav", "webdavs", "dav", "davs", "gsidavs", "scp", "sftp", "gs", "globus", "go", "irods"}
+    | {"osdf", "pelican", "stash", "root", "roots", "xroot", "xroots", "gsiftp", "sshftp", "gsiscp", "srm"}
+    | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
+)
+"""Schemes that batches of this field use and that are not built yet."""
+
+
+class Registry:
+    """The protocols one run can use. Immutable after construction, apart from what entry points add on demand."""
+
+    def __init__(self, capabilities: Iterable[Capability] = BUILT_IN, *, entry_points: bool = True) -> None:
+        self._by_scheme = {scheme: item for item in capabilities for scheme in item.schemes}
+        self._look_further = entry_points
+
+    def capability(self, scheme: str) -> Capability | None:
+        """The protocol that speaks `scheme`, or None."""
+        found = self._by_scheme.get(scheme)
+        if found is None and self._look_further:
+            self._look_further = False
+            for item in _from_entry_points():
+                for name in item.schemes:
+                    self._by_scheme.setdefault(name, item)
+            found = self._by_scheme.get(scheme)
+        return found
+
+    def all(self) -> tuple[Capability, ...]:
+        """Every protocol known, once each."""
+        self.capability("")
+        return tuple(dict.fromkeys(self._by_scheme.values()))
+
+
+def missing_modules(capability: Capability) -> tuple[str, ...]:
+    """The modules this protocol requires and this environment lacks. Imports none of them."""
+    if not capability.requires:
+        return ()
+    from importlib.util import find_spec
+
+    return tuple(name for name in capability.requires if find_spec(name.partition(".")[0]) is None)
+
+
+def why_unusable(registry: Registry, scheme: str) -> Unsupported | MissingExtra | None:
+    """The error that a request with this scheme fails with, or None if the scheme can be used."""
+    capability = registry.capability(scheme)
+    if capability is None:
+        planned = " yet" if scheme in PLANNED else ""
+        return Unsupported(
+            f"no protocol for scheme {scheme!r} is built{planned}",
+            remedy="see `wf-transfer protocols` for the schemes that work",
+        )
+    missing = missing_modules(capability)
+    if missing:
+        return MissingExtra(
+            f"{scheme}: needs the Python module {', '.join(missing)}",
+            remedy=f"pip install 'wf-transfer[{capability.extra}]'",
+        )
+    return None
+
+
+def make_store(capability: Capability, context: Context) -> Store:
+    """A new store for one worker. Imports the protocol's module."""
+    if not isinstance(capability.implementation, str):
+        return capability.implementation(context)
+    from importlib import import_module
+
+    module, _, name = capability.implementation.partition(":")
+    store: Store = getattr(import_module(module), name)(context)
+    return store
+
+
+def _from_entry_points() -> tuple[Capability, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(point.load() for point in entry_points(group="wf.protocols"))

@@ -1,0 +1,224 @@
+"""One S3 service with one access key: where a bucket is, signing, region redirects, and the check of every answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import Misconfigured, ServerFault
+from .s3_errors import fault_error
+from .s3_xml import Fault, parse_fault
+from .sigv4 import EMPTY, UNSIGNED, Signer, quote_key, quote_query
+from .wire import Origin, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from ..credentials.kinds import AccessKey
+    from .exchange import Answer, Fields
+    from .wire import Wire
+
+_REDIRECTS_MOST: Final = 3
+_AMAZON = re.compile(r"(?:.+\.)?amazonaws\.com(?:\.cn)?")
+_HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
+
+VERIFIERS: Final = ("AmazonS3", "SeaweedFS", "MinIO")
+"""How the servers name themselves (`Server` field) that compare an `x-amz-checksum-sha256` with the body before they
+repeat it. Others were seen to store it unread (Ceph RGW, rclone), so that their repetition proves nothing."""
+
+
+class _Place(NamedTuple):
+    """Where a bucket's requests go: `prefix` is what its paths begin with."""
+
+    origin: Origin
+    prefix: str
+
+
+class Service:
+    """What the requests of one access key to one endpoint have in common. Belongs to one worker."""
+
+    def __init__(self, wire: Wire, credential: AccessKey, *, insist_on_tls: bool) -> None:
+        """Raises Misconfigured where `s3s:` meets an endpoint without TLS."""
+        region = credential.region or "us-east-1"
+        self.credential = credential
+        self.sends_checksums = True
+        """Cleared once the server refused a request for its checksum fields."""
+        self._wire = wire
+        self._base, prefix = origin_of(credential.endpoint or f"https://s3.{region}.amazonaws.com")
+        self._prefix = prefix.rstrip("/")
+        self._follows_region = not credential.endpoint
+        self._region = region
+        self._signers: dict[str, Signer] = {}
+        self._places: dict[str, _Place] = {}
+        self._regions: dict[str, str] = {}
+        if insist_on_tls and not self._base.tls:
+            raise Misconfigured(
+                f"s3s: wants TLS, but the endpoint of {credential.name} is {self._base.url('')}",
+                host=self._base.authority,
+                remedy="set an https:// endpoint for this site, or write s3: in the URL",
+            )
+
+    @property
+    def tls(self) -> bool:
+        return self._base.tls
+
+    @property
+    def region(self) -> str:
+        return self._region
+
+    @property
+    def host(self) -> str:
+        return self._base.authority
+
+    def is_same_as(self, other: Service) -> bool:
+        """Whether one request can speak of buckets of both: the same endpoint and identity."""
+        mine, theirs = self.credential, other.credential
+        return self._base == other._base and self._prefix == other._prefix and mine == theirs
+
+    def request(
+        self,
+        what: str,
+        method: str,
+        bucket: str,
+        key: str = "",
+        query: Sequence[tuple[str, str]] = (),
+        fields: Sequence[tuple[str, str]] = (),
+        body: bytes | memoryview | None = None,
+        *,
+        payload: str = EMPTY,
+        plain: Sequence[tuple[str, str]] = (),
+        into: memoryview | None = None,
+    ) -> Answer:
+        """The answer with a status below 300, whose body the caller reads; any other is raised as what it means.
+
+        `what` is for people. `fields` are signed, `plain` are not. `payload` is the body's SHA-256 in hexadecimal, or
+        UNSIGNED, which counts only over TLS. A bucket in another region is asked there.
+        """
+        path = quote_key(key)
+        text = quote_query(query) if query else ""
+        for _ in range(_REDIRECTS_MOST):
+            place = self._places.get(bucket) or self._place(bucket, self._region_of(bucket))
+            target = f"{place.prefix}/{path}" if place.prefix else f"/{path}"
+            if not key and place.prefix:
+                target = place.prefix
+            signed = list(fields)
+            if self.credential.access_key:
+                signer = self._signer(self._region_of(bucket))
+                signed = signer.sign(method, place.origin.authority, target, text, payload, fields)
+            headers = [*signed, *plain] if plain else signed
+            full = f"{target}?{text}" if text else target
+            answer = self._wire.exchange(method, place.origin, full, headers, body, into=into)
+            if answer.status < 300:
+                return answer
+            fault = self._fault(answer)
+            if not self._redirected(bucket, answer, fault):
+                break
+        raise fault_error(what, answer.status, fault, answer.headers, place.origin.authority, self.credential)
+
+    def payload_of(self, body: bytes | memoryview) -> str:
+        """What signs `body`: nothing over TLS, which protects it; else its digest."""
+        from hashlib import sha256
+
+        return UNSIGNED if self.tls else sha256(body).hexdigest()
+
+    def _fault(self, answer: Answer) -> Fault:
+        body = answer.read_all(64 << 10)
+        return parse_fault(body)
+
+    def _signer(self, region: str) -> Signer:
+        signer = self._signers.get(region)
+        if signer is None:
+            key = self.credential
+            signer = Signer(key.access_key, key.secret_key, key.session_token, region)
+            self._signers[region] = signer
+        return signer
+
+    def _region_of(self, bucket: str) -> str:
+        return self._regions.get(bucket, self._region)
+
+    def _place(self, bucket: str, region: str) -> _Place:
+        base = self._base
+        if self._follows_region and region != self._region:
+            base = base._replace(host=f"s3.{region}.amazonaws.com")
+        place = self._place_at(base, bucket)
+        self._places[bucket] = place
+        return place
+
+    def _place_at(self, base: Origin, bucket: str) -> _Place:
+        if self._is_virtual(base, bucket):
+            return _Place(base._replace(host=f"{bucket}.{base.host}"), self._prefix)
+        return _Place(base, f"{self._prefix}/{quote_key(bucket)}")
+
+    def _is_virtual(self, base: Origin, bucket: str) -> bool:
+        """A bucket becomes part of the host only where the name allows it, and a certificate can cover it."""
+        style = self.credential.addressing
+        if style == "path" or not _HOST_NAME.fullmatch(bucket) or _ADDRESS.fullmatch(base.host):
+            return False
+        return style == "virtual" or _AMAZON.fullmatch(base.host) is not None
+
+    def _redirected(self, bucket: str, answer: Answer, fault: Fault) -> bool:
+        """Learns where the bucket is from an answer that says so. False when that brings nothing new."""
+        region = answer.headers.get("x-amz-bucket-region") or fault.region
+        wrong_region = fault.code == "AuthorizationHeaderMalformed" or answer.status in (301, 307, 308)
+        if not wrong_region and not (answer.status == 400 and not fault.code):
+            return False
+        if region and region != self._region_of(bucket) and re.fullmatch(r"[A-Za-z0-9-]{1,40}", region):
+            self._regions[bucket] = region
+            self._places.pop(bucket, None)
+            return True
+        return self._moved(bucket, answer.headers, fault)
+
+    def _moved(self, bucket: str, headers: Fields, fault: Fault) -> bool:
+        """Follows to another host of Amazon's: a bucket that is a few hours old is redirected to its region's."""
+        target = headers.get("location") or ""
+        host = origin_of(target)[0].host if target.startswith("http") else fault.endpoint.lower()
+        place = self._places[bucket]
+        if not _AMAZON.fullmatch(host) or not _AMAZON.fullmatch(self._base.host):
+            return False
+        virtual = host.startswith(f"{bucket}.")
+        moved = _Place(
+            place.origin._replace(host=host), self._prefix if virtual else f"{self._prefix}/{quote_key(bucket)}"
+        )
+        self._places[bucket] = moved
+        return moved != place
+
+
+def drained(answer: Answer) -> Fields:
+    """The headers, after the rest of a body that nobody needs was read, so that the connection can be used again."""
+    answer.read_all(64 << 10)
+    return answer.headers
+
+
+def etag_of(headers: Fields) -> str | None:
+    """The strong validator of the answer, as it is sent back in conditions; None for none."""
+    etag = headers.get("etag")
+    return etag if etag and etag.strip('"') and not etag.startswith("W/") else None
+
+
+def size_of(headers: Fields, what: str, host: str) -> int:
+    """Content-Length of an answer that must have one. Raises ServerFault."""
+    text = headers.get("content-length") or ""
+    if not text.isdecimal():
+        raise ServerFault(f"{what}: the server does not tell the size", host=host)
+    return int(text)
+
+
+def sha256_told(headers: Fields) -> bytes | None:
+    """The SHA-256 of the whole object that the answer carries; None for none, and for one that is made of parts'."""
+    text = headers.get("x-amz-checksum-sha256") or ""
+    if not text or "-" in text or (headers.get("x-amz-checksum-type") or "").upper() == "COMPOSITE":
+        return None
+    from base64 import b64decode
+
+    try:
+        value = b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return value if len(value) == 32 else None
+
+
+def verifies(headers: Fields) -> bool:
+    """Whether this server is known to have compared the checksum that it tells with the bytes it has."""
+    return (headers.get("server") or "").startswith(VERIFIERS)

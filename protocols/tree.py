@@ -1,0 +1,150 @@
+"""Local folders: what is in them, and removing them with all of it, without ever following a symbolic link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import Stopped
+from .file import entry_of
+from .local_errors import absence, failure, name_of, refusal
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from .values import Entry
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def entries(path: str, recursive: bool, stop: threading.Event) -> Iterator[Entry]:
+    """What is below `path`, which itself may be a link to a folder. What vanishes meanwhile is left out."""
+    if not os.path.isdir(path) and os.path.lexists(path):
+        raise refusal(path, "list", "it is not a folder", "name a folder")
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        if stop.is_set():
+            raise Stopped(f"cannot list {name_of(path)} to its end: the run was stopped")
+        for entry in _children(path, prefix):
+            yield entry
+            if recursive and entry.is_directory:
+                waiting.append(entry.path + "/")
+
+
+def _children(path: str, prefix: str) -> Iterator[Entry]:
+    folder = os.path.join(path, prefix) if prefix else path
+    try:
+        with os.scandir(folder) as children:
+            for child in children:
+                try:
+                    status = child.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield entry_of(prefix + child.name, status)
+    except OSError as error:
+        if prefix and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return
+        raise absence(error, "list", folder) from error
+    except ValueError as error:
+        raise failure(error, "list", folder) from error
+
+
+def remove(path: str, recursive: bool, stop: threading.Event) -> None:
+    """Removes one name; with `recursive` a folder and what is in it. A trailing slash does not lead into a link."""
+    bare = path.rstrip("/")
+    folder, name = os.path.split(bare)
+    if name in ("", ".", ".."):
+        raise refusal(path, "remove", "it does not end with a name", "name what to remove")
+    try:
+        status = os.lstat(bare)
+        if not stat.S_ISDIR(status.st_mode):
+            os.unlink(bare)
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        raise failure(error, "remove", path) from error
+    if not recursive:
+        raise refusal(path, "remove", "it is a folder", 'ask for a recursive removal ("recursive": true)')
+    _remove_folder(folder or ".", name, stop)
+
+
+class _Level(NamedTuple):
+    """An open folder whose files are gone already, and the names of the folders that are left in it."""
+
+    name: str
+    descriptor: int
+    below: list[str]
+
+
+def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
+    """Descends by descriptors, so that nobody can put a link in the way, and keeps no more than one path open."""
+    levels: list[_Level] = []
+    try:
+        levels.append(_Level("", os.open(parent, _FOLDER), [name]))
+        while True:
+            if stop.is_set():
+                raise Stopped(
+                    f"cannot remove all of {name_of(os.path.join(parent, name))}: the run was stopped"
+                )
+            level = levels[-1]
+            if level.below:
+                inner = _enter(level.descriptor, level.below.pop())
+                if inner is not None:
+                    levels.append(inner)
+            elif len(levels) == 1:
+                return
+            else:
+                levels.pop()
+                os.close(level.descriptor)
+                _drop(level.name, levels[-1].descriptor)
+    except OSError as error:
+        where = os.path.join(parent, *(level.name for level in levels), os.fsdecode(error.filename or ""))
+        raise failure(error, "remove", where) from error
+    finally:
+        for level in levels:
+            os.close(level.descriptor)
+
+
+def _enter(parent: int, name: str) -> _Level | None:
+    """The folder `name` with its files removed; None if it is gone, or was a folder a moment ago and is none now."""
+    try:
+        descriptor = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            _unlink(name, parent)
+        elif error.errno != errno.ENOENT:
+            raise
+        return None
+    try:
+        return _Level(name, descriptor, _without_files(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _without_files(descriptor: int) -> list[str]:
+    with os.scandir(descriptor) as children:
+        found = [(child.name, child.is_dir(follow_symlinks=False)) for child in children]
+    for name, is_folder in found:
+        if not is_folder:
+            _unlink(name, descriptor)
+    return [name for name, is_folder in found if is_folder]
+
+
+def _unlink(name: str, parent: int) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return
+
+
+def _drop(name: str, parent: int) -> None:
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,106 @@
+"""The memory protocol keeps the obligations of a protocol, whatever part of them it declares."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from wf.protocols.capability import Capability, Publish, Shape
+from wf.protocols.conformance import StoreConformance
+from wf.protocols.locations import Location
+from wf.protocols.memory import FOREVER, Manners, MemoryServer
+
+
+class TestMemory(StoreConformance):
+    overrides: ClassVar[dict[str, object]] = {}
+    manners = Manners()
+
+    @pytest.fixture
+    def server(self) -> MemoryServer:
+        server = MemoryServer(manners=self.manners)
+        server.add_folder("/place")
+        return server
+
+    @pytest.fixture
+    def capability(self, server: MemoryServer) -> Capability:
+        return server.capability(**self.overrides)
+
+    @pytest.fixture
+    def place(self, server: MemoryServer) -> Location:
+        return server.location("/place")
+
+    @pytest.fixture
+    def cut_location(self, server: MemoryServer) -> Location:
+        server.put("/cut", b"0123456789")
+        server.truncate("/cut", 5)
+        return server.location("/cut")
+
+    @pytest.fixture
+    def stalled_location(self, server: MemoryServer) -> Location:
+        server.put("/stalled", b"0123456789")
+        server.stall("read", "/stalled", times=FOREVER)
+        return server.location("/stalled")
+
+
+class TestMemoryThatHolds(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {
+        "publish": Publish.HELD,
+        "write_needs_size": True,
+        "write_wants_sha256": True,
+    }
+    manners = Manners(echoes=("md5", "sha256"), gives=("sha256",), speaks=("md5",), copy_steps=3)
+
+
+class TestMemoryThatPublishesAtOnce(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {"publish": Publish.AFTER, "read_version": False}
+    manners = Manners(receipt_size=False)
+
+
+class TestMemoryThatDeclaresLittle(TestMemory):
+    """What is not declared must be refused."""
+
+    overrides: ClassVar[dict[str, object]] = {
+        "shapes": (Shape.STORE,),
+        "read_range": False,
+        "read_version": False,
+        "stat": False,
+        "list": False,
+        "make_directory": False,
+        "remove": False,
+        "remove_recursive": False,
+        "digest": (),
+    }
+
+
+class TestMemoryWithoutRemovalOfTrees(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {"remove_recursive": False}
+
+
+class TestMemoryThatOnlyReads(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {"write": False}
+
+    @pytest.fixture(autouse=True)
+    def seeded(self, server: MemoryServer) -> None:
+        self.server = server
+
+    def put(self, store: object, location: Location, data: bytes) -> None:
+        self.server.put(location.path, data)
+
+
+class TestMemoryThatOnlyWrites(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {"read": False, "read_range": False, "read_version": False}
+
+    @pytest.fixture
+    def cut_location(self) -> None:
+        return None
+
+    @pytest.fixture
+    def stalled_location(self) -> None:
+        return None
+
+    @pytest.fixture(autouse=True)
+    def seeded(self, server: MemoryServer) -> None:
+        self.server = server
+
+    def get(self, store: object, location: Location) -> bytes | None:
+        return self.server.get(location.path)

@@ -1,0 +1,142 @@
+"""`wf-transfer` with a batch: read it, run it or explain it, and leave the reports that were asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .batches import BatchError, load_batch
+from .planning import plan
+from .settings import Exit
+from .version import VERSION
+
+if TYPE_CHECKING:
+    import threading
+    from argparse import Namespace
+    from collections.abc import Mapping
+
+    from .planning import Plan
+    from .requests import Batch
+    from .settings import Settings
+    from .sinks import Sink
+    from .surroundings import CredentialSource
+
+
+def run_batch(
+    options: Namespace,
+    settings: Settings,
+    environment: Mapping[str, str],
+    stop: threading.Event,
+    version: str,
+) -> Exit:
+    """Does what the batch says; everything for people goes to standard error."""
+    try:
+        batch = _batch(options, environment)
+        made = plan(batch, settings)
+    except BatchError as error:
+        complain(str(error))
+        return Exit.BAD_BATCH
+    for warning in batch.warnings:
+        complain(f"warning: {warning}")
+    credentials = _credentials(options, environment)
+    if options.dry_run:
+        from .explanation import print_plan
+
+        return print_plan(made, credentials, sys.stdout, as_json=options.json)
+    return execute(made, sinks_for(options, environment), credentials, environment, stop)
+
+
+def execute(
+    made: Plan,
+    sinks: list[Sink],
+    credentials: CredentialSource,
+    environment: Mapping[str, str],
+    stop: threading.Event,
+) -> Exit:
+    """Runs a plan under the signals of a job: the first SIGTERM or SIGINT stops in order, the second at once."""
+    from .execution import run
+    from .signals import stopping_on_signals
+
+    with stopping_on_signals(stop):
+        return run(made, sinks=sinks, credentials=credentials, environment=environment, stop=stop).exit
+
+
+def sinks_for(options: Namespace, environment: Mapping[str, str]) -> list[Sink]:
+    """The reports that options and environment ask for."""
+    sinks: list[Sink] = []
+    if options.manifest:
+        from .manifest_sink import ManifestSink
+
+        sinks.append(ManifestSink(options.manifest))
+    if environment.get("KICKSTART_INTEGRITY_DATA"):
+        from .pegasus_records import KickstartSink
+
+        sinks.append(KickstartSink(environment["KICKSTART_INTEGRITY_DATA"]))
+    if options.result:
+        from .result import ResultSink
+
+        sinks.append(ResultSink(options.result, tool_version=VERSION))
+    if options.events:
+        from .events import EventsSink
+
+        sinks.append(EventsSink(options.events))
+    if options.metrics_file:
+        from .metrics import MetricsSink
+
+        sinks.append(MetricsSink(options.metrics_file))
+    if environment.get("PEGASUS_MULTIPART_DIR"):
+        from .pegasus_records import IntegrityAttemptsSink, MonitoringSink, TransferAttemptsSink
+
+        directory = environment["PEGASUS_MULTIPART_DIR"]
+        sinks += [
+            TransferAttemptsSink(directory),
+            IntegrityAttemptsSink(directory),
+            MonitoringSink(sys.stderr),
+        ]
+    return [*sinks, *people_sinks(environment)]
+
+
+def people_sinks(environment: Mapping[str, str]) -> list[Sink]:
+    """The progress line, where somebody can see it, and the summary."""
+    from .summary import SummarySink
+
+    terminal = sys.stderr.isatty() and environment.get("TERM") != "dumb"
+    colour = terminal and not environment.get("NO_COLOR")
+    sinks: list[Sink] = []
+    if terminal:
+        from .progress import ProgressSink
+
+        sinks.append(ProgressSink(sys.stderr, colour=colour))
+    return [*sinks, SummarySink(sys.stderr, colour=colour)]
+
+
+def complain(text: str) -> None:
+    """One line on standard error; control characters are escaped."""
+    from ..credentials.redaction import printable
+
+    print(f"wf-transfer: {printable(text)}", file=sys.stderr)
+
+
+def _batch(options: Namespace, environment: Mapping[str, str]) -> Batch:
+    """The batch with the expectations of the `.meta` files. Raises BatchError."""
+    name = "standard input" if options.file == "-" else options.file
+    if options.file == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        with open(options.file, "rb") as file:
+            data = file.read()
+    batch = load_batch(data, environment=environment, name=name)
+    del data
+    found = sorted(entry for entry in os.listdir(".") if entry.endswith(".meta"))
+    if not found and not options.meta:
+        return batch
+    from .expectations import apply_expectations, read_meta_files
+
+    return apply_expectations(batch, read_meta_files([*options.meta, *found]))
+
+
+def _credentials(options: Namespace, environment: Mapping[str, str]) -> CredentialSource:
+    from ..credentials.chain import standard_chain
+
+    return standard_chain(environment, file=options.credentials)

@@ -1,0 +1,278 @@
+"""Hands requests to workers: lanes, gates, and a heap of what must wait.
+
+A lane holds the requests between one pair of endpoints, in plan order. A worker enters a lane under the lock and stays in
+it: taking the next request from it needs no lock. Whatever must wait (back-off, Retry-After, a step of a service's own
+copy) lies in a heap ordered by time, and its worker takes something else: one bad host never delays the others.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..protocols.capability import Capability
+from . import gates
+from .gates import Gate
+from .requests import Transfer
+from .work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from ..protocols.errors import TransferError
+    from ..protocols.locations import Location
+    from .planning import Plan
+    from .requests import Request
+
+    Key = tuple[str, str]
+
+SLICE: Final = 0.1
+"""Seconds after which a worker leaves a lane if other lanes have work."""
+_UNKNOWN: Final = Capability("unknown", (), "")
+
+
+def gate_key(location: Location | None) -> str:
+    """Names the gate that requests at this location pass; all local files share the empty one."""
+    if location is None or location.is_local:
+        return ""
+    return f"{location.scheme}://{location.endpoint}"
+
+
+class Lane:
+    """The queue between two endpoints."""
+
+    __slots__ = ("entered", "key", "queue")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.queue: deque[Request | Work] = deque()
+        self.entered = 0.0
+        """When the last worker entered."""
+
+
+class Entry:
+    """A worker's stay in a lane. `down` names the endpoint for which the lane is only to be emptied."""
+
+    __slots__ = ("down", "lane", "until")
+
+    def __init__(self, lane: Lane, until: float, down: str | None) -> None:
+        self.lane = lane
+        self.until = until
+        self.down = down
+
+
+class Dispatcher:
+    """The queue of one run. Safe for all threads."""
+
+    def __init__(self, plan: Plan, stop: threading.Event) -> None:
+        self._plan = plan
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._lanes: dict[Key, Lane] = {}
+        self._rotation: deque[Lane] = deque()
+        self._gates: dict[str, Gate] = {}
+        self._active: dict[str, int] = {}
+        self._heap: list[tuple[float, int, Work]] = []
+        self._sequence = 0
+        self._idle = 0
+        self._over = False
+
+    # --- putting in
+
+    def feed(self, requests: Iterable[Request]) -> None:
+        """Queues requests that may start: large ones first where sizes are known, else in order."""
+        requests = list(requests)
+        if any(isinstance(request, Transfer) and request.size for request in requests):
+            requests.sort(key=_size, reverse=True)
+        with self._lock:
+            for request in requests:
+                self._queue(_first_key(request, self._plan), request)
+            self._wake()
+
+    def again(self, work: Work, delay: float = 0.0) -> None:
+        """Queues a request in progress once more, in the lane of its present ends, after `delay` seconds."""
+        with self._lock:
+            if delay > 0:
+                self._sequence += 1
+                heapq.heappush(self._heap, (time.monotonic() + delay, self._sequence, work))
+            else:
+                self._queue(key_of(work), work)
+            self._wake()
+
+    def finish(self) -> None:
+        """No request will come any more: workers that wait go home."""
+        with self._lock:
+            self._over = True
+            self._changed.notify_all()
+
+    def wake_all(self) -> None:
+        """Makes waiting workers look at the stop event."""
+        with self._lock:
+            self._changed.notify_all()
+
+    def drain(self) -> list[Request | Work]:
+        """Empties the queue after a stop: everything that has no outcome yet and is in nobody's hands."""
+        with self._lock:
+            left: list[Request | Work] = [item for lane in self._lanes.values() for item in lane.queue]
+            left.extend(work for _, _, work in self._heap)
+            self._lanes.clear()
+            self._rotation.clear()
+            self._heap.clear()
+            return left
+
+    # --- taking out
+
+    def enter(self) -> Entry | None:
+        """The next lane to work in; waits for one. None when the run is over or stopped."""
+        with self._lock:
+            while not self._stop.is_set() and not self._over:
+                now = time.monotonic()
+                soonest = self._release_due(now)
+                for _ in range(len(self._rotation)):
+                    lane = self._rotation.popleft()
+                    if not lane.queue:
+                        continue  # it comes back with its next request
+                    self._rotation.append(lane)
+                    entry, later = self._admit(lane, now)
+                    if entry is not None:
+                        return entry
+                    if later is not None:
+                        soonest = min(soonest, later)
+                self._idle += 1
+                self._changed.wait(min(1.0, max(0.001, soonest - now)))
+                self._idle -= 1
+        return None
+
+    def next(self, entry: Entry) -> Work | None:
+        """The next request of the lane; None when the worker must leave it."""
+        lane = entry.lane
+        if self._stop.is_set() or (time.monotonic() > entry.until and len(self._rotation) > 1):
+            return None
+        if entry.down is None and not self._may_stay(lane):
+            return None
+        try:
+            item = lane.queue.popleft()
+        except IndexError:
+            return None
+        if isinstance(item, Work):
+            return item
+        return Work(item, self._plan.settings.seed, time.monotonic())
+
+    def leave(self, entry: Entry) -> None:
+        """Gives the worker's places at both endpoints back."""
+        with self._lock:
+            if entry.down is None:
+                for name in set(entry.lane.key):
+                    self._active[name] -= 1
+            if entry.lane.queue and entry.lane not in self._rotation:
+                self._rotation.append(entry.lane)
+            self._wake()
+
+    def wanted(self) -> int:
+        """How many more workers could start at once."""
+        with self._lock:
+            count = 0
+            for lane in self._rotation:
+                room = min(self._gate(name).limit - self._active.get(name, 0) for name in lane.key)
+                count += max(0, min(room, len(lane.queue)))
+            return max(0, count - self._idle)
+
+    # --- what was learnt about endpoints
+
+    def answered(self, key: Key) -> None:
+        """Both endpoints did what was asked."""
+        for name in key:
+            gate = self._gates.get(name)
+            if gate is not None and gates.succeeded(gate) is not gate:
+                with self._lock:
+                    self._gates[name] = gates.succeeded(self._gate(name))
+                    self._wake()
+
+    def strike(self, name: str, error: TransferError, began: float) -> None:
+        """The endpoint failed as such; `began` is when the attempt did, in monotonic seconds."""
+        with self._lock:
+            now = time.monotonic()
+            self._gates[name] = gates.struck(
+                self._gate(name), began=began, now=now, retry_after=error.retry_after
+            )
+
+    def gate(self, name: str) -> Gate:
+        with self._lock:
+            return self._gate(name)
+
+    # --- under the lock
+
+    def _queue(self, key: Key, item: Request | Work) -> None:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+        if not lane.queue and lane not in self._rotation:
+            self._rotation.append(lane)
+        lane.queue.append(item)
+
+    def _wake(self) -> None:
+        if self._idle:
+            self._changed.notify(self._idle)
+
+    def _release_due(self, now: float) -> float:
+        """Moves what is due from the heap to its lane; returns when the next one is."""
+        while self._heap and self._heap[0][0] <= now:
+            work = heapq.heappop(self._heap)[2]
+            self._queue(key_of(work), work)
+        return self._heap[0][0] if self._heap else now + 1.0
+
+    def _admit(self, lane: Lane, now: float) -> tuple[Entry | None, float | None]:
+        """A stay in the lane, or None and when to ask again (None: when somebody leaves)."""
+        for name in lane.key:
+            gate = self._gate(name)
+            if gate.cooling(now):
+                if gate.down:
+                    return Entry(lane, now + SLICE, name), None
+                return None, gate.cooling_until
+            if self._active.get(name, 0) >= gate.limit:
+                return None, None
+        for name in set(lane.key):
+            self._active[name] = self._active.get(name, 0) + 1
+        lane.entered = now
+        return Entry(lane, now + SLICE, None), None
+
+    def _may_stay(self, lane: Lane) -> bool:
+        """Reads without the lock: a moment's delay does no harm."""
+        for name in lane.key:
+            gate = self._gates[name]
+            if self._active[name] > gate.limit or (gate.strikes and gate.cooling(time.monotonic())):
+                return False
+        return True
+
+    def _gate(self, name: str) -> Gate:
+        gate = self._gates.get(name)
+        if gate is None:
+            scheme = name.partition(":")[0] or "file"
+            capability = self._plan.registry.capability(scheme) or _UNKNOWN
+            most = capability.connections_most
+            gate = gates.fresh(capability.connections_start, most, self._plan.settings.rounds)
+            self._gates[name] = gate
+        return gate
+
+
+def key_of(work: Work) -> tuple[str, str]:
+    """The lane in which the present attempt of this request belongs."""
+    return (gate_key(work.source), gate_key(work.destination))
+
+
+def _first_key(request: Request, plan: Plan) -> tuple[str, str]:
+    """The lane of a request nobody has looked at yet: a guess where several replicas are to be ranked."""
+    if isinstance(request, Transfer):
+        if len(request.sources) == 1 and len(request.destinations) == 1:
+            return (gate_key(request.sources[0]), gate_key(request.destinations[0]))
+        return key_of(Work(request, plan.settings.seed, 0.0))
+    return ("", gate_key(request.target))
+
+
+def _size(request: Request) -> int:
+    return (request.size or 0) if isinstance(request, Transfer) else 0

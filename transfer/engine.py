@@ -1,0 +1,329 @@
+"""What workers do: take a request, make one attempt, finish it or give it back."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..protocols.context import Context
+from ..protocols.errors import Defect, End, Reach, Stopped, TransferError, Unreachable
+from .copying import copy, route_of
+from .dispatch import Dispatcher, gate_key, key_of
+from .logs import Log
+from .outcomes import Attempt, Outcome, Status
+from .planning import obstacle
+from .pump import Limits
+from .refusals import Refusals
+from .removal import insist_on_safe
+from .requests import MakeDirectory, Transfer
+from .retries import after_failure, telling
+from .settings import Evidence
+from .staging import SpoolBudget
+from .surroundings import Surroundings
+from .throttle import Throttle
+from .work import Again, Copied, Work, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from ..protocols.locations import Location
+    from .dispatch import Entry
+    from .planning import Plan
+    from .surroundings import CredentialSource
+
+RETRY_AFTER_MOST: Final = 900.0
+"""A server that wants to be left alone for longer than this many seconds is left alone for good."""
+
+
+class Engine:
+    """What the workers of one run share."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        credentials: CredentialSource | None,
+        environment: Mapping[str, str] | None,
+        stop: threading.Event,
+    ) -> None:
+        settings = plan.settings
+        self.plan = plan
+        self.stop = stop
+        self.log = Log()
+        self.dispatcher = Dispatcher(plan, stop)
+        self.finished: deque[Outcome] = deque()
+        """Outcomes that the governing thread has not seen yet."""
+        self.nudge = threading.Event()
+        """Set when the governing thread should look."""
+        self._budget = SpoolBudget(settings.spool_directory, settings.spool_bytes)
+        self._refusals = Refusals()
+        self._surroundings = Surroundings(credentials, environment)
+        throttle = Throttle(settings.bandwidth, stop) if settings.bandwidth else None
+        self._limits = Limits(
+            stop=stop, stall=settings.stall, slow_bytes=settings.slow_bytes, throttle=throttle
+        )
+        self._workers: list[Worker] = []
+        self._busy = 0
+
+    def work(self) -> None:
+        """The life of one worker thread."""
+        worker = self._new_worker()
+        try:
+            while (entry := self.dispatcher.enter()) is not None:
+                try:
+                    while (work := self.dispatcher.next(entry)) is not None:
+                        self._one(worker, entry, work)
+                finally:
+                    self.dispatcher.leave(entry)
+                self.nudge.set()
+        except Exception as error:  # noqa: BLE001 - a worker must never die silently
+            # Nothing above may fail. If it does, the run ends instead of hanging.
+            self.log.defect("a worker", error)
+            self.stop.set()
+        finally:
+            worker.close()
+            self.nudge.set()
+
+    def moved(self) -> int:
+        """Bytes moved so far by all workers, repeated ones included."""
+        return sum(worker.meter.finished + worker.meter.moved for worker in self._workers)
+
+    def active(self) -> int:
+        return self._busy
+
+    def close(self) -> None:
+        self._budget.close()
+
+    def _new_worker(self) -> Worker:
+        settings = self.plan.settings
+        context = Context(
+            stop=self.stop,
+            connect=settings.connect,
+            stall=settings.stall,
+            credential=self._surroundings.credential,
+            tls=self._surroundings.tls,
+            proxies=self._surroundings.proxies,
+            log=self.log,
+        )
+        worker = Worker(self.plan, context, self._limits)
+        self._workers.append(worker)
+        return worker
+
+    # --- one request
+
+    def _one(self, worker: Worker, entry: Entry, work: Work) -> None:
+        """Makes one attempt, or finds out that it is none to make here."""
+        key = entry.lane.key
+        error = self._known_obstacle(work)
+        if error is not None:
+            self._advance(work, error)
+            return
+        if key_of(work) != key:
+            self.dispatcher.again(work)
+            return
+        if entry.down is not None:
+            self._advance(work, self._down(entry.down, key))
+            return
+        self._attempt(worker, work, key)
+
+    def _attempt(self, worker: Worker, work: Work, key: tuple[str, str]) -> None:
+        worker.meter.finished += worker.meter.moved
+        worker.meter.moved = 0
+        began, clock = time.time(), time.monotonic()
+        self._busy += 1
+        source, destination, first_leg = work.source, work.destination, work.spool is None
+        try:
+            result = self._perform(work, worker)
+        except TransferError as error:
+            self._failed(worker, work, error, key, began, clock)
+            return
+        except Exception as error:  # noqa: BLE001 - a protocol's defect is that request's failure
+            what = f"defect in {work.destination.scheme}: {type(error).__name__}: {error}"
+            self.log.defect(what, error)
+            self._failed(
+                worker, work, Defect(what, step="attempt").at(End.NEITHER, "attempt"), key, began, clock
+            )
+            return
+        finally:
+            self._busy -= 1
+        if isinstance(result, Again):
+            if first_leg and work.spool is not None:
+                self._note(
+                    work, Attempt(source, None, "staged", began, time.monotonic() - clock, work.spool.size)
+                )
+            self.dispatcher.again(work, result.seconds)
+            return
+        self.dispatcher.answered(key)
+        self._learn_success(source, destination)
+        route = result.route.value if result.route else ""
+        self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, result.bytes))
+        self._finish(work, _done(work, result))
+
+    def _perform(self, work: Work, worker: Worker) -> Copied | Again:
+        request = work.request
+        if isinstance(request, Transfer):
+            return copy(work, worker, self._budget)
+        target = request.target
+        store = worker.store(target)
+        step = "mkdir" if isinstance(request, MakeDirectory) else "remove"
+        try:
+            if isinstance(request, MakeDirectory):
+                store.make_directory(target)
+            else:
+                if not self.plan.settings.allow_dangerous_remove:
+                    insist_on_safe(target)
+                store.remove(target, recursive=request.recursive)
+        except TransferError as error:
+            raise error.at(End.DESTINATION, step) from error.__cause__
+        return Copied(None, 0)
+
+    # --- failures
+
+    def _failed(
+        self,
+        worker: Worker,
+        work: Work,
+        error: TransferError,
+        key: tuple[str, str],
+        began: float,
+        clock: float,
+    ) -> None:
+        """Records a failed attempt, learns from it, and sends the request on its way."""
+        route = route_of(work, worker).value if isinstance(work.request, Transfer) else ""
+        seconds = time.monotonic() - clock
+        self._note(
+            work, Attempt(work.source, work.destination, route, began, seconds, worker.meter.moved, error)
+        )
+        self.log.attempt_failed(work, error)
+        blamed = self._blamed(work, error)
+        if blamed is not None:
+            writing = error.end is End.DESTINATION
+            if not error.host:
+                error.host = blamed.endpoint
+            self._refusals.failed(blamed, error, writing=writing)
+            if error.reach is Reach.HOST:
+                self.dispatcher.strike(gate_key(blamed), error, clock)
+        if work.spool is not None and error.end is End.SOURCE:
+            self._drop_spool(work)
+            error.reach = Reach.ATTEMPT
+        self._advance(work, error)
+
+    def _advance(self, work: Work, error: TransferError) -> None:
+        """Gives the request its next attempt, or its end."""
+        settings = self.plan.settings
+        if isinstance(error, Stopped) or self.stop.is_set():
+            self._finish(work, _failed_outcome(work, error, Status.STOPPED if error.later else Status.FAILED))
+            return
+        move = None
+        if error.retry_after is None or error.retry_after <= RETRY_AFTER_MOST:
+            move = after_failure(
+                work.position,
+                error,
+                rounds=settings.rounds,
+                back_off=settings.back_off,
+                back_off_most=settings.back_off_most,
+                jitter=random.random(),
+            )
+        if move is None:
+            self._finish(
+                work, _failed_outcome(work, telling((*work.errors(), error)) or error, Status.FAILED)
+            )
+            return
+        work.position = move.position
+        work.handle, work.source_entry = "", None
+        self.dispatcher.again(work, move.delay)
+
+    def _known_obstacle(self, work: Work) -> TransferError | None:
+        """Why the present ends need not be tried."""
+        request = work.request
+        replica = work.replica
+        if replica is not None and work.spool is None:
+            error = obstacle(self.plan, request, replica) or self._refusals.hopeless(replica, writing=False)
+            if error is not None:
+                return self._struck_off(error, End.SOURCE)
+        destination = work.destination
+        error = obstacle(self.plan, request, destination) or self._refusals.hopeless(
+            destination, writing=True
+        )
+        return self._struck_off(error, End.DESTINATION) if error is not None else None
+
+    def _struck_off(self, error: TransferError, end: End) -> TransferError:
+        if error.reach is not Reach.GROUP:
+            error.reach = Reach.REPLICA
+        return error.at(end, "prepare")
+
+    def _down(self, name: str, key: tuple[str, str]) -> TransferError:
+        gate = self.dispatcher.gate(name)
+        seconds = time.monotonic() - gate.since
+        error = Unreachable(
+            f"{name} has not answered for {seconds:.0f} s ({gate.strikes} attempts); this one was not tried",
+            host=name,
+            end=End.SOURCE if name == key[0] else End.DESTINATION,
+            step="wait",
+        )
+        error.reach = Reach.REPLICA
+        return error
+
+    def _blamed(self, work: Work, error: TransferError) -> Location | None:
+        if error.end is End.DESTINATION:
+            return work.destination
+        return work.source if error.end is End.SOURCE else None
+
+    def _learn_success(self, source: Location | None, destination: Location) -> None:
+        if source is not None and not source.is_local:
+            self._refusals.succeeded(source, writing=False)
+        if not destination.is_local:
+            self._refusals.succeeded(destination, writing=True)
+
+    def _note(self, work: Work, attempt: Attempt) -> None:
+        work.attempts = (*work.attempts, attempt)
+
+    def _drop_spool(self, work: Work) -> None:
+        if work.spool is not None:
+            self._budget.release(work.spool.location)
+            work.spool = None
+
+    def _finish(self, work: Work, outcome: Outcome) -> None:
+        self._drop_spool(work)
+        self.finished.append(outcome)
+        if len(self.finished) > 1000:
+            self.nudge.set()
+
+
+def _done(work: Work, copied: Copied) -> Outcome:
+    return Outcome(
+        work.request,
+        Status.DONE,
+        copied.route.value if copied.route else "",
+        work.replica,
+        work.destination,
+        copied.bytes,
+        time.monotonic() - work.began,
+        next((digest for digest in copied.digests if digest.algorithm == "sha256"), None),
+        tuple(digest for digest in copied.digests if digest.algorithm != "sha256"),
+        copied.evidence or Evidence.NONE,
+        copied.checked,
+        copied.check_seconds,
+        attempts=work.attempts,
+        note=copied.note,
+    )
+
+
+def _failed_outcome(work: Work, error: TransferError, status: Status) -> Outcome:
+    last = work.attempts[-1] if work.attempts else None
+    return Outcome(
+        work.request,
+        status,
+        last.route if last else "",
+        work.replica,
+        work.destination,
+        last.bytes if last else 0,
+        time.monotonic() - work.began,
+        checked=error.code == "mismatch",
+        left_behind=error.left_behind,
+        error=error,
+        attempts=work.attempts,
+    )

@@ -1,0 +1,279 @@
+"""Runs a plan: the only place with threads, clocks and waiting.
+
+The caller's thread governs: it hands outcomes to the sinks, sees the deadline, and adds workers while there is work that
+could start. Workers make attempts (`engine.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..protocols.errors import End, Reach, Stopped, TransferError
+from .accounting import Accounts
+from .engine import Engine
+from .ordering import Ordering
+from .outcomes import Outcome, Status
+from .requests import Remove, Transfer
+from .settings import Exit
+from .sinks import Ending, Progress, Start
+from .work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Final
+
+    from .ordering import Released, Skip
+    from .planning import Plan
+    from .requests import Request
+    from .sinks import Sink
+    from .surroundings import CredentialSource
+
+WORKERS_MOST: Final = 64
+"""Requests in progress when nobody says how many."""
+FAILURES_KEPT: Final = 1000
+_WAKE: Final = 0.02
+_TICK: Final = 0.1
+_PATIENCE: Final = 15.0
+"""Seconds that workers get to notice a stop before the run ends without them."""
+
+
+class Report(NamedTuple):
+    """What a run came to. `failures` holds the first outcomes that are not done, at most `FAILURES_KEPT`."""
+
+    ending: Ending
+    failures: tuple[Outcome, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.ending.exit is Exit.DONE
+
+    @property
+    def exit(self) -> Exit:
+        return self.ending.exit
+
+
+def run(
+    plan: Plan,
+    *,
+    sinks: Sequence[Sink] = (),
+    credentials: CredentialSource | None = None,
+    environment: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
+) -> Report:
+    """Executes the plan and returns when every request has an outcome.
+
+    `sinks` get every outcome as it happens, from this thread. `stop` ends the run early when set: what is not finished is
+    `stopped`. `environment` (default: the process's) is where CA files, proxies and credentials are looked up. Failures
+    of requests are values, never exceptions; what a sink cannot write is in the exit code and in the log.
+    """
+    return _Run(plan, sinks, credentials, environment, stop or threading.Event()).execute()
+
+
+class _Run:
+    """One execution; lives in the governing thread."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sinks: Sequence[Sink],
+        credentials: CredentialSource | None,
+        environment: Mapping[str, str] | None,
+        stop: threading.Event,
+    ) -> None:
+        self._plan = plan
+        self._stop = stop
+        # Where checksums are recorded comes first: a failure there changes the outcome that the others are told.
+        self._sinks = sorted(sinks, key=lambda sink: not sink.records_checksums)
+        self._engine = Engine(plan, credentials, environment, stop)
+        self._ordering = Ordering(plan)
+        self._accounts = Accounts()
+        self._failures: list[Outcome] = []
+        self._ended = bytearray(len(plan.requests))
+        self._left = len(plan.requests)
+        self._threads: list[threading.Thread] = []
+        self._sink_failed = False
+        self._engine_failed = False
+        self._deadline_passed = False
+        self._ticked = 0.0
+
+    def execute(self) -> Report:
+        started = time.time()
+        self._tell_begin(started)
+        try:
+            self._settle(self._ordering.begin())
+            self._govern()
+        except Exception as error:  # noqa: BLE001 - the engine's own defect ends in exit code 70
+            self._engine_failed = True
+            self._engine.log.defect("the engine", error)
+            self._stop.set()
+        finally:
+            self._engine.dispatcher.finish()
+        self._wait_for_workers()
+        self._take_finished()
+        self._stop_the_rest()
+        self._engine.close()
+        ending = self._ending(started)
+        for sink in self._sinks:
+            self._guarded(sink, partial(sink.end, ending))
+        return Report(self._with_sink_failure(ending), tuple(self._failures))
+
+    def _govern(self) -> None:
+        engine = self._engine
+        while self._left and not self._stop.is_set():
+            self._add_workers()
+            engine.nudge.wait(_WAKE)
+            engine.nudge.clear()
+            self._take_finished()
+            now = time.time()
+            if self._plan.settings.deadline is not None and now >= self._plan.settings.deadline:
+                self._deadline_passed = True
+                self._stop.set()
+            if now - self._ticked >= _TICK:
+                self._tick(now)
+
+    def _add_workers(self) -> None:
+        most = self._plan.settings.workers or WORKERS_MOST
+        alive = len(self._threads)
+        # Doubling at every wake: few for few, many soon for many.
+        more = min(self._engine.dispatcher.wanted(), most - alive, max(1, alive))
+        for _ in range(more):
+            thread = threading.Thread(
+                target=self._engine.work, name=f"worker-{len(self._threads)}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _take_finished(self) -> None:
+        finished = self._engine.finished
+        while finished:
+            self._settle_one(finished.popleft())
+
+    def _settle_one(self, outcome: Outcome) -> None:
+        outcome = self._account(outcome)
+        released = self._ordering.ended(outcome.request, outcome.error, ok=outcome.status is Status.DONE)
+        self._settle(released)
+
+    def _settle(self, released: Released) -> None:
+        """Queues what may start and gives what never will its outcome, as often as that releases more."""
+        pending = [released]
+        while pending:
+            released = pending.pop()
+            ready: list[Request] = []
+            for request in released.ready:
+                skip = self._ordering.obstacle(request) if isinstance(request, Remove) else None
+                if skip is None:
+                    ready.append(request)
+                else:
+                    released.skipped.append(skip)
+            if ready:
+                self._engine.dispatcher.feed(ready)
+            for skip in released.skipped:
+                outcome = self._account(_skipped(skip))
+                pending.append(self._ordering.ended(outcome.request, outcome.error, ok=False))
+
+    def _account(self, outcome: Outcome) -> Outcome:
+        """Tells the sinks and counts; returns the outcome as the sinks left it."""
+        self._ended[outcome.request.number] = 1
+        self._left -= 1
+        for sink in self._sinks:
+            outcome = self._tell(sink, outcome)
+        self._accounts.add(outcome)
+        if outcome.status is not Status.DONE and len(self._failures) < FAILURES_KEPT:
+            self._failures.append(outcome)
+        return outcome
+
+    def _tell(self, sink: Sink, outcome: Outcome) -> Outcome:
+        try:
+            sink.take(outcome)
+        except TransferError as error:
+            request = outcome.request
+            asked = isinstance(request, Transfer) and request.generate_checksum
+            if sink.records_checksums and asked and outcome.status is Status.DONE:
+                error.at(End.NEITHER, "record checksum")
+                return outcome._replace(status=Status.FAILED, error=error)
+            self._sink_broke(sink, error)
+        except Exception as error:  # noqa: BLE001 - a sink's defect is not the run's
+            self._sink_broke(sink, error)
+        return outcome
+
+    def _sink_broke(self, sink: Sink, error: Exception) -> None:
+        self._sink_failed = True
+        self._sinks = [other for other in self._sinks if other is not sink]
+        what = error.what if isinstance(error, TransferError) else f"{type(error).__name__}: {error}"
+        self._engine.log.error("%s is given up: %s", type(sink).__name__, what)
+
+    def _tick(self, now: float) -> None:
+        self._ticked = now
+        totals = self._accounts.totals()
+        progress = Progress(
+            totals.done,
+            totals.requests - totals.done,
+            self._engine.active(),
+            self._engine.moved(),
+            now - self._started,
+        )
+        for sink in self._sinks:
+            self._guarded(sink, partial(sink.tick, progress))
+
+    def _tell_begin(self, started: float) -> None:
+        self._started = started
+        transfers, known = 0, 0
+        for request in self._plan.requests:
+            if isinstance(request, Transfer):
+                transfers += 1
+                known += request.size or 0
+        start = Start(started, len(self._plan.requests), transfers, known)
+        for sink in self._sinks:
+            self._guarded(sink, partial(sink.begin, start))
+
+    def _guarded(self, sink: Sink, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - a sink's defect is not the run's
+            self._sink_broke(sink, error)
+
+    def _wait_for_workers(self) -> None:
+        until = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()) if self._stop.is_set() else None)
+
+    def _stop_the_rest(self) -> None:
+        """Gives everything that has no outcome the one of a stopped request."""
+        if not self._left:
+            return
+        why = "the deadline passed" if self._deadline_passed else "the run was stopped"
+        progressed = {
+            item.request.number: item for item in self._engine.dispatcher.drain() if isinstance(item, Work)
+        }
+        for number, ended in enumerate(self._ended):
+            if ended:
+                continue
+            work = progressed.get(number)
+            error = Stopped(f"{why} before this request was finished", end=End.NEITHER, step="wait")
+            attempts = work.attempts if work is not None else ()
+            self._account(
+                Outcome(self._plan.requests[number], Status.STOPPED, error=error, attempts=attempts)
+            )
+
+    def _ending(self, started: float) -> Ending:
+        stopped = self._stop.is_set() and self._accounts.totals().stopped > 0
+        code = self._accounts.exit_code(stopped, self._engine_failed)
+        return Ending(started, time.time(), code, self._accounts.totals(), self._accounts.integrity())
+
+    def _with_sink_failure(self, ending: Ending) -> Ending:
+        if self._sink_failed and ending.exit is Exit.DONE:
+            return ending._replace(exit=Exit.FAILED)
+        return ending
+
+
+def _skipped(skip: Skip) -> Outcome:
+    cause = skip.cause
+    error = (
+        type(cause)(skip.why, remedy="see the request it waited for") if cause else TransferError(skip.why)
+    )
+    error.at(End.NEITHER, "wait")
+    error.reach = Reach.REQUEST
+    return Outcome(skip.request, Status.SKIPPED, error=error)

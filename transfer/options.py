@@ -1,0 +1,218 @@
+"""The parser of `wf-transfer`'s batch mode and how its values are spelled. Man pages and completions come from it."""
+
+from __future__ import annotations
+
+import re
+import time
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING
+
+from .settings import Evidence, Existing, Settings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+    from typing import Final
+
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+_EPOCH: Final = 1_000_000_000
+"""A plain number this large is a time, not a duration."""
+
+EPILOG: Final = """\
+exit codes: 0 all done; 1 some requests failed; 2 usage; 3 a digest did not match; 65 bad batch; 70 a defect of this
+program; 75 worth a later retry, or stopped; 77 missing or refused credential; 78 configuration
+
+first words that are commands of their own: cp mkdir rm ls stat protocols completion man (`wf-transfer cp --help`)
+"""
+
+
+def batch_parser() -> ArgumentParser:
+    """The parser of everything that is not a command word."""
+    parser = ArgumentParser(
+        prog="wf-transfer",
+        description="Move, verify and remove the data of a job, as a JSON batch says.",
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    _add_work_options(parser)
+    add_engine_options(parser)
+    _add_report_options(parser)
+    return parser
+
+
+def _add_work_options(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("what to do")
+    group.add_argument(
+        "-f", "--file", metavar="FILE", default="-", help="the batch; default and `-`: standard input"
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="print for each request how it would be done; do nothing"
+    )
+    group.add_argument("--json", action="store_true", help="with --dry-run: one JSON object a request")
+    group.add_argument(
+        "--meta", metavar="FILE", action="append", default=[], help="expected checksums of lfns"
+    )
+
+
+def add_engine_options(parser: ArgumentParser) -> None:
+    """Options that every command which moves or removes something has."""
+    group = parser.add_argument_group("how to do it")
+    group.add_argument(
+        "-n", "--threads", metavar="N", type=_count, help="requests at once, at most; default and 0: adaptive"
+    )
+    group.add_argument(
+        "-m",
+        "--max-attempts",
+        metavar="N",
+        type=_positive,
+        default=3,
+        help="rounds over all replicas; default 3",
+    )
+    group.add_argument(
+        "-s", "--symlink", action="store_true", help="link local files of one site instead of copying"
+    )
+    group.add_argument("-d", "--debug", action="store_true", help="log every failed attempt, and tracebacks")
+    group.add_argument(
+        "--existing",
+        choices=[item.value for item in Existing],
+        help="what to do with destinations that exist",
+    )
+    group.add_argument("--stage", choices=["file"], help="file: between two services go through a spool file")
+    group.add_argument(
+        "--deadline", metavar="WHEN", type=moment, help="stop after a duration (90, 10m, 1h30m) or at a time"
+    )
+    group.add_argument(
+        "--stall-seconds",
+        metavar="S",
+        type=float,
+        default=60.0,
+        help="give an attempt up after S seconds without progress",
+    )
+    group.add_argument(
+        "--bwlimit",
+        metavar="RATE",
+        type=size,
+        default=0,
+        help="bytes per second of the whole run; k, M and G are understood",
+    )
+    group.add_argument("--seed", metavar="TEXT", help="draws the priorities that the batch leaves open")
+    group.add_argument(
+        "--require-evidence",
+        choices=[item.value for item in Evidence],
+        default="none",
+        help="fail copies that are known less well",
+    )
+    group.add_argument(
+        "--trust-server-copy", action="store_true", help="let a service's own copy satisfy an expected digest"
+    )
+    group.add_argument("--verify-links", action="store_true", help="hash the file behind a link")
+    group.add_argument("--keep-partials", action="store_true", help="leave partial files of failed requests")
+    group.add_argument(
+        "--allow-dangerous-remove", action="store_true", help="allow removing roots, homes and buckets"
+    )
+    group.add_argument(
+        "--credentials", metavar="FILE", default="", help="a credentials file that is looked into first"
+    )
+
+
+def _add_report_options(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("what to leave behind")
+    group.add_argument("--result", metavar="FILE", help="the result document (JSON); `-`: standard output")
+    group.add_argument("--events", metavar="FILE", help="events as they happen, JSON Lines")
+    group.add_argument("--metrics-file", metavar="FILE", help="counters in the Prometheus text format")
+    group.add_argument(
+        "--manifest", metavar="FILE", help="SHA256 sums of local destinations, for sha256sum -c"
+    )
+
+
+def settings_from(options: Namespace, environment: Mapping[str, str]) -> Settings:
+    """The settings that the options and the environment ask for. Raises ValueError with a sentence for people."""
+    return Settings(
+        workers=_workers(options.threads, environment),
+        rounds=options.max_attempts,
+        symlink=options.symlink,
+        existing=Existing(options.existing) if options.existing else None,
+        stage_through_file=options.stage == "file",
+        trust_server_copy=options.trust_server_copy,
+        verify_links=options.verify_links,
+        require_evidence=Evidence(options.require_evidence),
+        allow_dangerous_remove=options.allow_dangerous_remove,
+        keep_partials=options.keep_partials,
+        deadline=_deadline(options.deadline, environment),
+        stall=options.stall_seconds,
+        bandwidth=options.bwlimit,
+        seed=_seed(environment) if options.seed is None else options.seed,
+    )
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of a duration from now, a number of seconds since 1970, or an ISO 8601 time."""
+    spelled = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    if spelled and any(spelled.groups()):
+        days, hours, minutes, seconds = (float(part or 0) for part in spelled.groups())
+        total = days * 86400 + hours * 3600 + minutes * 60 + seconds
+        return total if total >= _EPOCH else time.time() + total
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is neither a duration like 10m nor a time like 2030-01-31T12:00"
+        ) from None
+
+
+def size(text: str) -> int:
+    """A number of bytes, with k, M, G or T for powers of 1024."""
+    spelled = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip(), re.IGNORECASE)
+    if not spelled:
+        raise ArgumentTypeError(f"{text!r} is not a number of bytes like 500k or 10M")
+    return int(float(spelled[1]) * _UNITS[spelled[2].lower()])
+
+
+def _count(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise ArgumentTypeError(f"{number} is below {least}")
+    return number
+
+
+def _workers(asked: int | None, environment: Mapping[str, str]) -> int:
+    if asked:
+        return asked
+    spelled = environment.get("PEGASUS_TRANSFER_THREADS", "")
+    if not spelled:
+        return 0
+    try:
+        return _integer(spelled, 0)
+    except ArgumentTypeError as error:
+        raise ValueError(f"PEGASUS_TRANSFER_THREADS: {error}") from None
+
+
+def _deadline(asked: float | None, environment: Mapping[str, str]) -> float | None:
+    if asked is not None:
+        return asked
+    spelled = environment.get("SLURM_JOB_END_TIME", "")
+    return float(spelled) if spelled.isdigit() else None
+
+
+def _seed(environment: Mapping[str, str]) -> str:
+    for name in ("PEGASUS_DAG_JOB_ID", "CONDOR_JOBID", "SLURM_JOB_ID"):
+        if environment.get(name):
+            return environment[name]
+    import os
+
+    return f"{os.uname().nodename}:{os.getpid()}"

@@ -1,0 +1,248 @@
+"""From a batch to a plan: order, routes, digests and credentials, decided without touching any service.
+
+`plan` is what a planner imports, what `--dry-run` prints and what `run` executes. It is pure: the same batch, settings
+and seed give the same plan anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..protocols.errors import LocalRefused, TransferError
+from ..protocols.registry import Registry, why_unusable
+from .requests import MakeDirectory, Transfer
+from .routes import Decision, Route, decide
+from .settings import Evidence, Existing, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..protocols.capability import Capability
+    from ..protocols.locations import Location
+    from .requests import Batch, Request
+
+PHASES = 3
+"""Directories, transfers, removes."""
+
+
+class Plan(NamedTuple):
+    """A batch with all that was decided about it. Per-request decisions are made again on demand, not stored."""
+
+    batch: Batch
+    settings: Settings
+    registry: Registry
+    after: Mapping[int, tuple[int, ...]]
+    """Request number -> numbers that must have succeeded before."""
+    behind: Mapping[int, tuple[int, ...]]
+    """Request number -> numbers it is queued behind, because they write one destination."""
+    phases: Mapping[int, int]
+    """Phases of requests with `after`, where they differ from their type's."""
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return self.batch.requests
+
+    def phase(self, request: Request) -> int:
+        """0, 1 or 2: a request without `after` starts when all of the lower phases have ended."""
+        found = self.phases.get(request.number) if self.phases else None
+        return natural_phase(request) if found is None else found
+
+
+class Explanation(NamedTuple):
+    """What would be done for one request, for people and for planners."""
+
+    request: Request
+    source: Location | None
+    destination: Location
+    decision: Decision | None
+    digest: str
+    """How the copy will be checked."""
+    protocols: tuple[str, ...]
+    """Source first."""
+    alternatives: tuple[str, ...]
+    """The further sources and destinations in the order they would be tried."""
+    problem: TransferError | None = None
+    """The request cannot start; nothing else is filled in."""
+
+
+def plan(batch: Batch, settings: Settings | None = None, *, registry: Registry | None = None) -> Plan:
+    """The plan of a batch. Raises ValueError if it is numbered wrongly, or `after` is cyclic or points nowhere."""
+    if any(request.number != number for number, request in enumerate(batch.requests)):
+        raise ValueError("requests must be numbered by their position, from 0")
+    after = {request.number: request.after for request in batch.requests if request.after}
+    order = _topological(batch.requests, after) if after else batch.requests
+    return Plan(
+        batch,
+        settings or Settings(),
+        registry or Registry(),
+        after,
+        _behind(order),
+        _phases(order, after) if after else {},
+    )
+
+
+def natural_phase(request: Request) -> int:
+    if isinstance(request, Transfer):
+        return 1
+    return 0 if isinstance(request, MakeDirectory) else 2
+
+
+def ranked(locations: tuple[Location, ...], lfn: str, seed: str) -> tuple[Location, ...]:
+    """The locations, highest priority first.
+
+    A missing priority is a number from 1 to 100, drawn from a hash of name, URL and seed; ties are ordered by
+    the same hash. So the order can be shown beforehand, and load still spreads.
+    """
+    if len(locations) == 1:
+        return locations
+
+    def key(location: Location) -> tuple[int, bytes]:
+        text = f"{lfn}\0{location.url}\0{seed}"
+        draw = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        priority = 1 + draw[0] * 100 // 256 if location.priority is None else location.priority
+        return (-priority, draw)
+
+    return tuple(sorted(locations, key=key))
+
+
+def obstacle(plan: Plan, request: Request, location: Location) -> TransferError | None:
+    """Why this end of the request cannot be used, known without asking any service."""
+    if location.problem:
+        return LocalRefused(
+            f"{location.shown}: {location.problem}",
+            remedy="set the variable for the job, or write the path out",
+        )
+    return why_unusable(plan.registry, location.scheme)
+
+
+def existing_policy(settings: Settings, destination_can: Capability) -> Existing:
+    return settings.existing or Existing(destination_can.existing)
+
+
+def capability_of(plan: Plan, location: Location) -> Capability:
+    """The protocol of a location that has no `obstacle`."""
+    capability = plan.registry.capability(location.scheme)
+    assert capability is not None, location.scheme
+    return capability
+
+
+def decision(plan: Plan, transfer: Transfer, source: Location, destination: Location) -> Decision:
+    """The route between two ends that have no `obstacle`."""
+    return decide(
+        transfer,
+        source,
+        destination,
+        capability_of(plan, source),
+        capability_of(plan, destination),
+        plan.settings,
+    )
+
+
+def explain(plan: Plan, request: Request) -> Explanation:
+    """What would be done for `request`, as `--dry-run` prints it."""
+    if not isinstance(request, Transfer):
+        problem = obstacle(plan, request, request.target)
+        return Explanation(
+            request, None, request.target, None, "", _protocols(plan, request.target), (), problem
+        )
+    sources = ranked(request.sources, request.lfn, plan.settings.seed)
+    destinations = ranked(request.destinations, request.lfn, plan.settings.seed)
+    usable = [end for end in sources if obstacle(plan, request, end) is None]
+    reachable = [end for end in destinations if obstacle(plan, request, end) is None]
+    if not usable or not reachable:
+        blamed = sources[0] if not usable else destinations[0]
+        problem = obstacle(plan, request, blamed)
+        return Explanation(request, sources[0], destinations[0], None, "", (), (), problem)
+    source, destination = usable[0], reachable[0]
+    chosen = decision(plan, request, source, destination)
+    others = tuple(end.url for end in (*sources, *destinations) if end not in (source, destination))
+    return Explanation(
+        request,
+        source,
+        destination,
+        chosen,
+        digest_strategy(plan, request, chosen.route, destination),
+        _protocols(plan, source, destination),
+        others,
+    )
+
+
+def digest_strategy(plan: Plan, transfer: Transfer, route: Route, destination: Location) -> str:
+    """How the bytes are checked on this route, in words."""
+    expected = (
+        f"the expected {transfer.expected.algorithm}"
+        if transfer.expected
+        else "the source's own, if it offers one"
+    )
+    if route is Route.LINK:
+        text = f"source compared with {expected}" if plan.settings.verify_links else "size compared"
+    elif route is Route.MOVE:
+        text = f"source compared with {expected}" if transfer.expected else "size compared"
+    elif route is Route.THIRD_PARTY:
+        text = "sizes and digests that the service reports"
+    else:
+        text = f"sha256 while the bytes move, compared with {expected} before publishing"
+    if transfer.verify_remote or plan.settings.require_evidence is not Evidence.NONE:
+        can = capability_of(plan, destination)
+        text += "; then the stored copy, " + ("by server digest" if can.digest else "read back")
+    return text
+
+
+def _protocols(plan: Plan, *locations: Location) -> tuple[str, ...]:
+    found = (plan.registry.capability(location.scheme) for location in locations)
+    return tuple(capability.protocol for capability in found if capability is not None)
+
+
+def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
+    """Chains the transfers that may write the same destination."""
+    last: dict[str, int] = {}
+    chained: dict[int, tuple[int, ...]] = {}
+    for request in order:
+        if not isinstance(request, Transfer):
+            continue
+        for destination in request.destinations:
+            before = last.get(destination.url)
+            if before is not None and before != request.number:
+                chained[request.number] = (*chained.get(request.number, ()), before)
+            last[destination.url] = request.number
+    return chained
+
+
+def _topological(requests: Sequence[Request], after: Mapping[int, tuple[int, ...]]) -> list[Request]:
+    """The requests with every one behind those it comes `after`, otherwise in their order."""
+    by_number = {request.number: request for request in requests}
+    unknown = {number for numbers in after.values() for number in numbers} - by_number.keys()
+    if unknown:
+        raise ValueError(f"after refers to requests that do not exist: {sorted(unknown)}")
+    waiting = {number: len(set(numbers)) for number, numbers in after.items()}
+    dependents: dict[int, list[int]] = {}
+    for number, numbers in after.items():
+        for before in set(numbers):
+            dependents.setdefault(before, []).append(number)
+    ready = [request.number for request in requests if request.number not in waiting]
+    order: list[Request] = []
+    for number in ready:  # grows while it is walked
+        order.append(by_number[number])
+        for dependent in dependents.get(number, ()):
+            waiting[dependent] -= 1
+            if not waiting[dependent]:
+                ready.append(dependent)
+    if len(order) != len(requests):
+        cyclic = sorted(number for number, left in waiting.items() if left)
+        raise ValueError(f"after is cyclic among requests {cyclic}")
+    return order
+
+
+def _phases(order: Sequence[Request], after: Mapping[int, tuple[int, ...]]) -> dict[int, int]:
+    """Effective phases: a request is never in a lower phase than one it comes after."""
+    phases: dict[int, int] = {}
+    natural = {request.number: natural_phase(request) for request in order}
+    for request in order:
+        own = natural[request.number]
+        highest = max(
+            (phases.get(number, natural[number]) for number in after.get(request.number, ())), default=own
+        )
+        if highest > own:
+            phases[request.number] = highest
+    return phases

@@ -1,0 +1,65 @@
+"""What must never be removed, whatever a batch says. Pure, apart from looking at local paths."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..protocols.errors import End, LocalRefused
+
+if TYPE_CHECKING:
+    from ..protocols.locations import Location
+
+_REMEDY = (
+    "correct the path; --allow-dangerous-remove on the command line is for the rare case that it is meant"
+)
+
+
+def insist_on_safe(target: Location) -> None:
+    """Raises `LocalRefused` for a root, a home, the working directory, an ancestor of these, a mount point or a bucket."""
+    why = _local_danger(target.path) if target.is_local else _remote_danger(target)
+    if why:
+        raise LocalRefused(
+            f"{target.shown} is not removed: it is {why}", end=End.DESTINATION, step="remove", remedy=_REMEDY
+        )
+
+
+def _local_danger(path: str) -> str:
+    """What makes the path precious, judged by where it is, not by where a link at its end points; empty if nothing."""
+    if not path.strip("/."):
+        return "the root or the working directory"
+    normal = os.path.normpath(os.path.join(os.getcwd(), path))
+    folder, name = os.path.split(normal)
+    real = os.path.join(os.path.realpath(folder), name)
+    for precious, what in _precious():
+        if _same_or_above(real, precious):
+            return what if real == precious else f"above {what}"
+    if not os.path.islink(real) and os.path.ismount(real):
+        return "a mount point"
+    return ""
+
+
+def _precious() -> list[tuple[str, str]]:
+    places = [("/", "the root"), (os.getcwd(), "the working directory")]
+    home = os.path.expanduser("~")
+    if os.path.isabs(home):
+        places.append((home, "the home directory"))
+    return [(os.path.realpath(path), what) for path, what in places]
+
+
+def _same_or_above(path: str, precious: str) -> bool:
+    return path == precious or precious.startswith(path.rstrip("/") + "/")
+
+
+def _remote_danger(target: Location) -> str:
+    path = (
+        target.path.partition("?")[0].partition("#")[0]
+        if target.scheme.startswith(("http", "webdav", "dav"))
+        else target.path
+    )
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        return "written with `..`, so that nobody can say what it is"
+    if target.scheme in ("s3", "s3s", "gs"):
+        return "" if len(parts) > 1 else "a whole bucket"
+    return "" if parts else "the root of the service"

@@ -1,0 +1,148 @@
+"""A text file that a sink writes: in blocks, and whole under its name only when it is published."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from ..protocols.errors import End, from_oserror
+
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ..protocols.errors import TransferError
+
+_BLOCK: Final = 64 * 1024
+"""Bytes collected before they are written: a system call per request would cost more than its line."""
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+
+
+class ReportFile:
+    """Collects text for `path` until `publish` or `discard`, one of which must be called.
+
+    A regular file is written as a partial beside it and renamed by `publish`; `-` is standard output, and what is
+    neither regular nor absent (a FIFO, a device) is written as it is. With `append` text is added to the file itself.
+    `write` never raises: the first failure ends the writing, is kept, and is raised by `check` and `publish`.
+    """
+
+    __slots__ = ("_collected", "_descriptor", "_failure", "_final", "_partial", "_size", "_what")
+
+    def __init__(self, path: str, what: str, *, append: bool = False) -> None:
+        """Opens the file. Raises `TransferError` saying that `what` (`the manifest`) cannot be written there."""
+        self._what = f"writing {what} {path!r}"
+        self._collected: list[str] = []
+        self._size = 0
+        self._failure: OSError | None = None
+        self._final = self._partial = ""
+        try:
+            self._descriptor = self._open(path, append)
+        except OSError as error:
+            raise self._explained(error) from error
+
+    def write(self, text: str) -> None:
+        """Adds text. Lone surrogates become the bytes that they stand for (PEP 383)."""
+        self._collected.append(text)
+        self._size += len(text)
+        if self._size >= _BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands what was collected to the operating system."""
+        if not self._collected:
+            return
+        data = "".join(self._collected).encode("utf-8", "surrogateescape")
+        self._collected.clear()
+        self._size = 0
+        if self._failure is None:
+            self._write_all(memoryview(data))
+
+    def check(self) -> None:
+        """Flushes, and raises what has made writing fail so far."""
+        self.flush()
+        if self._failure is not None:
+            raise self._explained(self._failure) from self._failure
+
+    def publish(self) -> None:
+        """Ends the file and gives it its name. If it raises, nothing was published and no partial is left."""
+        try:
+            self.check()
+            self._close_descriptor()
+            if self._partial:
+                os.replace(self._partial, self._final)
+                self._partial = ""
+        except OSError as error:
+            raise self._explained(error) from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Closes the file and removes the partial. May be called again. Never raises."""
+        partial, self._partial = self._partial, ""
+        try:
+            self._close_descriptor()
+            if partial:
+                os.unlink(partial)
+        except OSError:
+            pass  # A name that cannot be removed is litter, and what there was to say was said by `check`.
+
+    def _close_descriptor(self) -> None:
+        """Closing is where a network file system reports that it never stored the bytes."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor > 2:
+            os.close(descriptor)
+
+    def _open(self, path: str, append: bool) -> int:
+        if path == "-":
+            return _standard_output()
+        if _is_special(path):
+            return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        if append:
+            return _open_to_append(path)
+        self._final = os.path.realpath(path)
+        if os.path.isdir(self._final):
+            return os.open(self._final, os.O_WRONLY)  # raises what people know: "Is a directory"
+        self._partial = partial_name(os.path.dirname(self._final))
+        return os.open(self._partial, _FLAGS | os.O_EXCL, 0o666)
+
+    def _write_all(self, data: memoryview) -> None:
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            self._failure = error
+
+    def _explained(self, error: OSError) -> TransferError:
+        found = from_oserror(error, self._what)
+        found.remedy = "check that the folder exists, is writable and has space, or choose another name"
+        return found.at(End.NEITHER, "report")
+
+
+def partial_name(folder: str) -> str:
+    """A name in `folder` that nobody else uses, marked as unfinished like the partials of transfers."""
+    return os.path.join(folder, f".wf-{os.urandom(8).hex()}.part")
+
+
+def _is_special(path: str) -> bool:
+    """A FIFO, a device or a socket: written in place. `/dev/stdout` is what it stands for."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _open_to_append(path: str) -> int:
+    """The descriptor, positioned on a line of its own even if an earlier run was killed within a line."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.write(descriptor, b"\n")
+    return descriptor
+
+
+def _standard_output() -> int:
+    import sys
+
+    sys.stdout.flush()
+    return sys.stdout.fileno()

@@ -1,0 +1,178 @@
+"""What people read when a run has ended: every item that is not done, why, and what to do; and one closing line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..credentials.redaction import printable, redact
+from .outcomes import Status
+from .record_text import display_name, display_url, message
+from .requests import Transfer, name_of
+from .sinks import NullSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, TextIO
+
+    from ..protocols.errors import TransferError
+    from .outcomes import Outcome
+    from .sinks import Ending, Totals
+
+SHOWN_MOST: Final = 200
+"""Items of each status that are shown in full; the others are counted by error code."""
+
+_INDENT: Final = " " * 9
+_RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
+_COLOURS: Final = {Status.FAILED: _RED, Status.SKIPPED: _YELLOW, Status.STOPPED: _YELLOW}
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+_NOTES_MOST: Final = 8
+
+
+class SummarySink(NullSink):
+    """Writes to `stream` at the end, with ANSI colours if `colour`. Keeps only the first `shown_most`
+    requests of each status that is not `done`.
+
+    A stream that nobody reads any more fails nothing.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool, shown_most: int = SHOWN_MOST) -> None:
+        self._stream = stream
+        self._colour = colour
+        self._most = shown_most
+        self._shown: dict[Status, list[str]] = {status: [] for status in _COLOURS}
+        self._further: dict[Status, Counter[str]] = {status: Counter() for status in _COLOURS}
+        self._transfers = 0
+        self._tried_again = 0
+        self._notes: Counter[str] = Counter()
+
+    def take(self, outcome: Outcome) -> None:
+        self._transfers += isinstance(outcome.request, Transfer)
+        if outcome.note:
+            self._count_note(outcome.note)
+        if outcome.status is Status.DONE:
+            self._tried_again += len(outcome.attempts) > 1
+        elif len(self._shown[outcome.status]) < self._most:
+            self._shown[outcome.status].append(describe(outcome, self._paint))
+        else:
+            self._further[outcome.status][outcome.error.code if outcome.error else "unknown"] += 1
+
+    def end(self, ending: Ending) -> None:
+        lines = [line for status in _COLOURS for line in (*self._shown[status], *self._rest(status))]
+        lines.append(self._closing(ending))
+        # The reader may have gone away, or the stream be closed: the exit code and the records still tell.
+        with suppress(OSError, ValueError):
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+
+    def _count_note(self, note: str) -> None:
+        if note in self._notes or len(self._notes) < _NOTES_MOST:
+            self._notes[note] += 1
+
+    def _rest(self, status: Status) -> list[str]:
+        further = self._further[status]
+        if not further:
+            return []
+        by_code = ", ".join(f"{count:,} {code}" for code, count in further.most_common())
+        return [self._paint(f"and {further.total():,} more {status}: {by_code}", _COLOURS[status])]
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if self._colour else text
+
+    def _closing(self, ending: Ending) -> str:
+        totals = ending.totals
+        seconds = max(ending.finished - ending.started, 0.0)
+        verdict, colour = _verdict(totals, int(ending.exit))
+        moved = f"{human_bytes(totals.bytes)} in {human_seconds(seconds)}{_rate(totals.bytes, seconds)}"
+        first = f"{self._counted(totals)}, {moved}, {self._paint(verdict, colour)}"
+        return "; ".join([first, *self._remarks(ending)])
+
+    def _counted(self, totals: Totals) -> str:
+        others = totals.requests - self._transfers
+        text = _plural(self._transfers, "transfer")
+        return f"{text} and {_plural(others, 'other request')}" if others else text
+
+    def _remarks(self, ending: Ending) -> list[str]:
+        """What is worth knowing although it needs nobody to act."""
+        remarks = []
+        if self._tried_again:
+            remarks.append(f"{self._tried_again:,} needed another try ({ending.totals.attempts:,} attempts)")
+        checked = sum(each.checked for each in ending.integrity)
+        if checked:
+            differing = sum(each.failed for each in ending.integrity)
+            result = f"{differing:,} did not match" if differing else "all match"
+            remarks.append(f"{_plural(checked, 'digest')} compared, {result}")
+        remarks += [f"{count:,} {printable(redact(note))}" for note, count in self._notes.most_common()]
+        return remarks
+
+
+def describe(outcome: Outcome, paint: Callable[[str, str], str]) -> str:
+    """One item that is not done: name and reason, then its ends, the remedy and what was left behind."""
+    request, error = outcome.request, outcome.error
+    title = paint(f"{outcome.status:<8}", _COLOURS[outcome.status])
+    lines = [f"{title} {display_name(name_of(request))}{_reason(outcome.status, error)}"]
+    lines.append(f"{_INDENT}{_ends(outcome)}")
+    if error is not None and error.remedy:
+        lines.append(f"{_INDENT}what to do: {printable(redact(error.remedy))}")
+    if outcome.left_behind:
+        lines.append(f"{_INDENT}left behind, wrong or unfinished: {display_name(outcome.left_behind)}")
+    return "\n".join(lines)
+
+
+def human_bytes(count: float) -> str:
+    """`1.5 GiB`: binary units, as many digits as people read."""
+    for unit in _UNITS:
+        if abs(count) < 1024 or unit == _UNITS[-1]:
+            break
+        count /= 1024
+    if unit == "bytes":
+        return "1 byte" if count == 1 else f"{count:.0f} bytes"
+    return f"{count:.1f} {unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """`0.52 s`, `12.3 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _reason(status: Status, error: TransferError | None) -> str:
+    if error is None:
+        return ": not finished when the run was stopped" if status is Status.STOPPED else ""
+    where = error.step
+    if error.end and error.end != "neither" and error.end not in where:
+        where = f"{where} ({error.end})".lstrip()
+    return f": {where + ': ' if where else ''}{printable(message(error))} [{error.code}]"
+
+
+def _ends(outcome: Outcome) -> str:
+    """Source and destination of the last attempt; of the first that would have been made if there was none."""
+    request = outcome.request
+    if not isinstance(request, Transfer):
+        return display_url(outcome.destination or request.target)
+    source = outcome.source or request.sources[0]
+    destination = outcome.destination or request.destinations[0]
+    return f"{display_url(source)} -> {display_url(destination)}"
+
+
+def _verdict(totals: Totals, code: int) -> tuple[str, str]:
+    open_ones = ((totals.failed, "failed"), (totals.skipped, "skipped"), (totals.stopped, "not finished"))
+    told = ", ".join(f"{count:,} {word}" for count, word in open_ones if count)
+    if told:
+        return f"{told}, {totals.done:,} done (exit code {code})", _RED
+    return ("all done", _GREEN) if code == 0 else (f"all done, but the run failed (exit code {code})", _RED)
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f" ({human_bytes(count / seconds)}/s)" if count and seconds > 0 else ""
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,135 @@
+"""The mutable state of requests in progress: what one worker holds, and what one request carries between attempts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..protocols.registry import make_store
+from .planning import capability_of, ranked
+from .pump import Meter
+from .requests import Transfer
+from .retries import Position, Replicas
+
+if TYPE_CHECKING:
+    from ..checksum.digest import Digest
+    from ..protocols.context import Context
+    from ..protocols.contract import Store
+    from ..protocols.errors import TransferError
+    from ..protocols.locations import Location
+    from ..protocols.values import Entry
+    from .outcomes import Attempt
+    from .planning import Plan
+    from .pump import Limits
+    from .requests import Request
+    from .routes import Route
+    from .settings import Evidence
+
+
+class Spool(NamedTuple):
+    """A finished first leg: the bytes are on this machine, verified."""
+
+    location: Location
+    size: int
+    digests: tuple[Digest, ...]
+    checked: bool
+
+
+class Copied(NamedTuple):
+    """A successful attempt."""
+
+    route: Route | None
+    bytes: int
+    digests: tuple[Digest, ...] = ()
+    evidence: Evidence | None = None
+    checked: bool = False
+    check_seconds: float = 0.0
+    note: str = ""
+
+
+class Again(NamedTuple):
+    """An attempt that is not over: go on with the same request after `seconds`."""
+
+    seconds: float = 0.0
+
+
+class Work:
+    """One request from its first attempt to its outcome. Only the worker that holds it touches it."""
+
+    __slots__ = (
+        "attempts",
+        "began",
+        "destinations",
+        "handle",
+        "no_service_copy",
+        "position",
+        "request",
+        "source_entry",
+        "sources",
+        "spool",
+        "stage",
+    )
+
+    def __init__(self, request: Request, seed: str, began: float) -> None:
+        self.request = request
+        if isinstance(request, Transfer):
+            self.sources = ranked(request.sources, request.lfn, seed)
+            self.destinations = ranked(request.destinations, request.lfn, seed)
+        else:
+            self.sources = ()
+            self.destinations = (request.target,)
+        self.position = Position(Replicas(max(1, len(self.sources))), Replicas(len(self.destinations)))
+        self.began = began
+        """Monotonic seconds."""
+        self.attempts: tuple[Attempt, ...] = ()
+        self.spool: Spool | None = None
+        self.handle = ""
+        """Of a third-party copy under way."""
+        self.source_entry: Entry | None = None
+        """What the source was when that copy began."""
+        self.no_service_copy = False
+        """The service refused to copy by itself."""
+        self.stage = False
+        """It turned out that the destination needs a spool file first."""
+
+    @property
+    def source(self) -> Location | None:
+        """The replica of the present attempt; the spool file once there is one; None for mkdir and remove."""
+        if self.spool is not None:
+            return self.spool.location
+        return self.sources[self.position.source] if self.sources else None
+
+    @property
+    def destination(self) -> Location:
+        return self.destinations[self.position.destination]
+
+    @property
+    def replica(self) -> Location | None:
+        """Like `source`, but the replica also when it is in a spool file."""
+        return self.sources[self.position.source] if self.sources else None
+
+    def errors(self) -> tuple[TransferError, ...]:
+        return tuple(attempt.error for attempt in self.attempts if attempt.error is not None)
+
+
+class Worker:
+    """What one thread owns: its stores, its buffers, its meter."""
+
+    def __init__(self, plan: Plan, context: Context, limits: Limits) -> None:
+        self.plan = plan
+        self.context = context
+        self.limits = limits
+        self.meter = Meter()
+        self._stores: dict[str, Store] = {}
+
+    def store(self, location: Location) -> Store:
+        """This worker's store for the scheme of `location`, made on first use."""
+        capability = capability_of(self.plan, location)
+        store = self._stores.get(capability.protocol)
+        if store is None:
+            store = self._stores[capability.protocol] = make_store(capability, self.context)
+        return store
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
