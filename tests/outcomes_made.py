@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from hypothesis import strategies as st
 from wf.protocols.errors import End
 from wf.protocols.locations import parse_location
 from wf.transfer.outcomes import Attempt, Outcome, Status
@@ -14,6 +16,11 @@ from wf.transfer.sinks import Ending, Start, Totals
 if TYPE_CHECKING:
     from wf.protocols.errors import TransferError
     from wf.protocols.locations import Location
+
+NAMES = st.binary(min_size=1, max_size=24).filter(lambda name: b"\0" not in name).map(os.fsdecode) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20
+)
+"""Any name that a file can have: also one that is not UTF-8."""
 
 BEGAN = 1_795_333_566.25
 

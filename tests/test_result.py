@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from outcomes_made import (
+    NAMES,
     attempt,
     done,
     ending,
@@ -147,9 +147,6 @@ def test_the_schema_is_valid_and_refuses_what_it_does_not_describe(tmp_path: Pat
         spoil(bad)
         assert not validator.is_valid(bad)
     assert validator.is_valid({**document, "a_field_of_tomorrow": 1})
-
-
-NAMES = st.text(st.characters(), min_size=1, max_size=20).filter(lambda name: "\0" not in name)
 
 
 @given(lfn=NAMES, path=NAMES)

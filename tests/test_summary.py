@@ -6,8 +6,7 @@ import io
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
-from outcomes_made import attempt, done, ending, failed, location, made_directory, skipped, transfer
+from outcomes_made import NAMES, attempt, done, ending, failed, location, made_directory, skipped, transfer
 from wf.protocols import errors
 from wf.transfer.outcomes import Outcome, Status
 from wf.transfer.summary import SummarySink, human_bytes, human_seconds
@@ -94,7 +93,7 @@ def test_colours_are_there_only_when_asked_for() -> None:
     assert "\x1b" not in summary_of(outcome)
 
 
-@given(st.text(st.characters(), min_size=1).filter(lambda name: "\0" not in name))
+@given(NAMES)
 def test_no_name_reaches_the_terminal_as_a_command(name: str) -> None:
     request = transfer(lfn=name, destinations=(location("file:///" + name),))
     text = summary_of(failed(errors.Broken(f"reading {name}"), request, left_behind="/" + name))

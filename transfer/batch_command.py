@@ -28,7 +28,6 @@ def run_batch(
     settings: Settings,
     environment: Mapping[str, str],
     stop: threading.Event,
-    version: str,
 ) -> Exit:
     """Does what the batch says; everything for people goes to standard error."""
     try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..protocols.errors import LocalRefused
 from .accounting import Accounts
 from .outcomes import Outcome, Status
 from .planning import explain
-from .requests import Transfer, kind_of, name_of
+from .removal import insist_on_safe
+from .requests import Remove, Transfer, kind_of, name_of
 from .settings import Exit
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def print_plan(made: Plan, credentials: CredentialSource, stream: TextIO, *, as_
     """Writes the plan; returns the exit code that the requests which cannot start call for."""
     accounts = Accounts()
     for request in made.requests:
-        explanation = explain(made, request)
+        explanation = _with_guard(explain(made, request), made)
         names = tuple(_name(credentials, end) for end in (explanation.source, explanation.destination) if end)
         write = _json if as_json else _text
         stream.write(write(explanation, names))
@@ -30,6 +32,18 @@ def print_plan(made: Plan, credentials: CredentialSource, stream: TextIO, *, as_
         status = Status.DONE if problem is None else Status.FAILED
         accounts.add(Outcome(request, status, error=problem))
     return accounts.exit_code(stopped=False, engine_failed=False)
+
+
+def _with_guard(explanation: Explanation, made: Plan) -> Explanation:
+    """Adds what this machine's folders say: a removal that would be refused. The plan itself does not look at them."""
+    request = explanation.request
+    if not isinstance(request, Remove) or made.settings.allow_dangerous_remove:
+        return explanation
+    try:
+        insist_on_safe(request.target)
+    except LocalRefused as error:
+        return explanation._replace(problem=explanation.problem or error)
+    return explanation
 
 
 def _name(credentials: CredentialSource, location: Location) -> str:

@@ -173,7 +173,7 @@ def digest_strategy(plan: Plan, transfer: Transfer, route: Route, destination: L
     expected = (
         f"the expected {transfer.expected.algorithm}"
         if transfer.expected
-        else "the source's own, if it offers one"
+        else "what the source tells, if it does"
     )
     if route is Route.LINK:
         text = f"source compared with {expected}" if plan.settings.verify_links else "size compared"
@@ -182,7 +182,7 @@ def digest_strategy(plan: Plan, transfer: Transfer, route: Route, destination: L
     elif route is Route.THIRD_PARTY:
         text = "sizes and digests that the service reports"
     else:
-        text = f"sha256 while the bytes move, compared with {expected} before publishing"
+        text = f"sha256 while the bytes move, compared before publishing with {expected}"
     if transfer.verify_remote or plan.settings.require_evidence is not Evidence.NONE:
         can = capability_of(plan, destination)
         text += "; then the stored copy, " + ("by server digest" if can.digest else "read back")

@@ -53,9 +53,8 @@ class Squid:
 
     def _lines(self) -> list[Passed]:
         passed = [Passed(*line.split("\t")) for line in self._log.read_text().splitlines()]
-        return [
-            one for one in passed if one.method != "-"
-        ]  # connections without a request: somebody looked for the port
+        # A connection without a request was somebody who tried whether the port accepts.
+        return [one for one in passed if one.method != "-"]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,228 @@
+"""S3 on the lean wire: any endpoint, static or temporary keys, no SDK.
+
+A location's path is `bucket/key`; the key is literal. A folder is nothing but a prefix of keys that ends in `/`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..checksum.digest import Digest
+from .errors import Changed, LocalRefused, Misconfigured, NotFound, ServerFault, TransferError, Unsupported
+from .s3_parts import S3Writer, Target
+from .s3_service import Service, drained, etag_of, sha256_told
+from .values import CopyStep, Entry
+from .wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from ..credentials.kinds import AccessKey
+    from .context import Context
+    from .exchange import Answer
+    from .locations import Location
+    from .values import Incoming
+
+_LAST_WORDS_SECONDS: Final = 5.0
+"""How long an upload's removal may take after the run was stopped."""
+
+
+class S3Reader:
+    """The bytes of one object."""
+
+    __slots__ = ("_answer", "descriptor", "digests", "mode", "size", "version")
+
+    mode: int | None
+    descriptor: int | None
+    size: int | None
+    version: str | None
+
+    def __init__(self, answer: Answer, size: int | None, digests: tuple[Digest, ...]) -> None:
+        self._answer = answer
+        self.size = size
+        self.version = etag_of(answer.headers)
+        self.digests = digests
+        self.mode = self.descriptor = None
+
+    def read(self) -> memoryview:
+        return self._answer.read()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class S3Store:
+    """Store and Copier for `s3:` and `s3s:`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._wire = Wire(context)
+        self._services: dict[tuple[str, AccessKey], Service] = {}
+
+    def open_read(
+        self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
+    ) -> S3Reader:
+        target = self._object(location, "read")
+        # The engine asks for a whole object by neither start nor length; an empty range cannot be asked for.
+        ranged = bool(start) or length is not None
+        plain = [("Range", f"bytes={start}-{'' if length is None else start + length - 1}")] if ranged else []
+        if version is not None:
+            plain.append(("If-Match", version))
+        what = f"reading {target.shown}"
+        answer = target.service.request(
+            what,
+            "GET",
+            target.bucket,
+            target.key,
+            fields=(("x-amz-checksum-mode", "ENABLED"),),
+            plain=plain,
+            into=self._context.view,
+        )
+        try:
+            return _reader(answer, what, start, length, version)
+        except TransferError:
+            answer.close()
+            raise
+
+    def open_write(self, location: Location, incoming: Incoming) -> S3Writer:
+        target = self._object(location, "write")
+        if target.key.endswith("/"):
+            raise LocalRefused(
+                f"writing {target.shown}: the key ends in /, as only folders do",
+                remedy="name the file in the destination",
+            )
+        return S3Writer(target, self._context, incoming, lambda: self._quiet(target))
+
+    def stat(self, location: Location) -> Entry:
+        target = self._target(location, "read")
+        if not target.key:
+            drained(target.request("looking at", "HEAD"))
+            return Entry("", None, is_directory=True)
+        try:
+            return target.head()
+        except NotFound:
+            if target.key.endswith("/") and self._has_below(target):
+                return Entry("", None, is_directory=True)
+            raise
+
+    def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
+        from .s3_list import entries
+
+        return entries(self._target(location, "read"), recursive=recursive)
+
+    def make_directory(self, location: Location) -> None:
+        from .s3_list import make_bucket
+
+        make_bucket(self._target(location, "write"))
+
+    def remove(self, location: Location, *, recursive: bool) -> None:
+        from .s3_list import remove_below, remove_bucket, remove_key
+
+        target = self._target(location, "write")
+        if target.key.endswith("/") and not recursive and self._has_below(target):
+            raise LocalRefused(
+                f"removing {target.shown}: it is a folder with objects in it", remedy="ask for `recursive`"
+            )
+        if recursive:
+            remove_below(target)
+        elif target.key:
+            remove_key(target)
+        if not target.key:
+            remove_bucket(target)
+
+    def digest(self, location: Location, algorithm: str) -> Digest | None:
+        found = self._object(location, "read").head().digests
+        return next((digest for digest in found if digest.algorithm == algorithm), None)
+
+    def copy(self, source: Location, destination: Location, handle: str) -> CopyStep:
+        from .s3_copy import copy_step
+
+        there = self._object(destination, "write")
+        here = self._object(source, "read")
+        if not here.service.is_same_as(there.service):
+            raise Unsupported(f"{here.shown} and {there.shown} are at different services, or of different users")
+        return copy_step(here, there, handle)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def _target(self, location: Location, purpose: str) -> Target:
+        bucket, _, key = location.path.partition("/")
+        if not bucket:
+            raise Misconfigured(f"{location.shown} names no bucket", remedy="write s3://bucket/key")
+        credential = self._access_key(location, purpose)
+        name = (location.scheme, credential)
+        service = self._services.get(name)
+        if service is None:
+            service = Service(self._wire, credential, insist_on_tls=location.scheme == "s3s")
+            self._services[name] = service
+        return Target(service, bucket, key, location.shown)
+
+    def _object(self, location: Location, purpose: str) -> Target:
+        target = self._target(location, purpose)
+        if not target.key:
+            raise LocalRefused(f"{target.shown} is a bucket, not an object", remedy="add the key to the URL")
+        return target
+
+    def _access_key(self, location: Location, purpose: str) -> AccessKey:
+        from ..credentials.kinds import AccessKey
+
+        credential = self._context.credential(location, purpose)
+        if not isinstance(credential, AccessKey):
+            raise Misconfigured(
+                f"{location.shown} needs an access key, not {credential.name} ({credential.kind})",
+                remedy="configure access_key and secret_key for this site",
+            )
+        return credential
+
+    def _has_below(self, target: Target) -> bool:
+        from .s3_list import has_below
+
+        return has_below(target)
+
+    def _quiet(self, target: Target) -> Target:
+        """The same target over connections that do not end with the run, for a few seconds."""
+        from threading import Event
+
+        from .context import Context
+
+        mine = self._context
+        limit = _LAST_WORDS_SECONDS
+        context = Context(
+            stop=Event(),
+            connect=min(limit, mine.connect),
+            stall=min(limit, mine.stall),
+            credential=mine.credential,
+            tls=mine.tls,
+            log=mine.log,
+        )
+        service = Service(Wire(context), target.service.credential, insist_on_tls=False)
+        return Target(service, target.bucket, target.key, target.shown)
+
+
+def _reader(answer: Answer, what: str, start: int, length: int | None, version: str | None) -> S3Reader:
+    """The reader of an answer whose head is what was asked for. Raises Changed."""
+    headers = answer.headers
+    if version is not None and etag_of(headers) != version:
+        raise Changed(f"{what}: it has changed since it was first read")
+    size = answer.length
+    given = headers.get("content-range")
+    if given is not None:
+        first, size = _content_range(given, what)
+        if first != start:
+            raise Changed(f"{what}: the server sends from byte {first}, not from {start}")
+    elif start or (length is not None and (size is None or size > length)):
+        raise Changed(f"{what}: the server ignored the range that was asked for")
+    value = sha256_told(headers) if given is None else None
+    return S3Reader(answer, size, (Digest("sha256", value),) if value else ())
+
+
+def _content_range(text: str, what: str) -> tuple[int, int | None]:
+    """First byte and size of the whole, of a Content-Range (RFC 9110, 14.4). Raises ServerFault."""
+    unit, _, rest = text.partition(" ")
+    span, _, whole = rest.partition("/")
+    first = span.partition("-")[0]
+    if unit.lower() != "bytes" or not first.isdecimal() or not (whole.isdecimal() or whole == "*"):
+        raise ServerFault(f"{what}: the server sent a Content-Range that makes no sense")
+    return int(first), int(whole) if whole != "*" else None

@@ -1,0 +1,284 @@
+"""Writing an object to S3: what fits one part goes in one PUT at commit, anything longer part by part.
+
+Either way nothing is visible before `commit`. The digest that signs a request is computed once: one PUT is signed with
+the digest that the engine has anyway; parts are signed with their own over plain HTTP and with none over TLS.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from ..checksum.digest import Digest
+from .errors import Broken, Denied, ServerFault, TransferError, Unsupported
+from .s3_errors import fault_error
+from .s3_service import drained, etag_of, sha256_told, size_of, verifies
+from .s3_xml import NotXml, complete_upload, fault_in, name_of, parse, text_of
+from .values import Entry, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final
+    from xml.etree.ElementTree import Element
+
+    from .context import Context
+    from .exchange import Answer, Fields
+    from .s3_service import Service
+    from .values import Incoming
+
+    _Pairs = Sequence[tuple[str, str]]
+
+PART_BYTES: Final = 8 << 20
+PARTS_MOST: Final = 10_000
+"""A limit of the protocol, as are 5 GiB a part and 5 MiB for all but the last."""
+_GROWS_EVERY: Final = 1000
+"""Parts of an unknown number of bytes double so often: 10,000 of them hold 8 TiB."""
+_MEBIBYTE: Final = 1 << 20
+_ANSWER_MOST: Final = 4 << 20
+
+
+class Target:
+    """One object at one service. `shown` is its URL for people."""
+
+    __slots__ = ("bucket", "key", "service", "shown")
+
+    def __init__(self, service: Service, bucket: str, key: str, shown: str) -> None:
+        self.service = service
+        self.bucket = bucket
+        self.key = key
+        self.shown = shown
+
+    def request(
+        self,
+        doing: str,
+        method: str,
+        query: _Pairs = (),
+        fields: _Pairs = (),
+        body: bytes | memoryview | None = None,
+        *,
+        payload: str | None = None,
+    ) -> Answer:
+        """The answer to a request about this object. Without `payload` the body is hashed to sign it."""
+        if payload is None:
+            payload = sha256(body or b"").hexdigest()
+        return self.service.request(
+            f"{doing} {self.shown}", method, self.bucket, self.key, query, fields, body, payload=payload
+        )
+
+    def document(self, doing: str, answer: Answer, expected: str) -> Element:
+        """The root of an answer that must be this document: a 200 may hold an error, found out after it was sent."""
+        status, headers = answer.status, answer.headers
+        what, host = f"{doing} {self.shown}", self.service.host
+        try:
+            root = parse(answer.read_all(_ANSWER_MOST).strip())
+        except NotXml as error:
+            raise ServerFault(f"{what}: {error}", host=host) from None
+        fault = fault_in(root)
+        if fault.code:
+            raise fault_error(what, status, fault, headers, host, self.service.credential)
+        if name_of(root) != expected:
+            raise ServerFault(f"{what}: the answer is a {name_of(root)[:40]!r}, not {expected}", host=host)
+        return root
+
+    def head(self) -> Entry:
+        """What the service says of the object; its digest only from services that are known to check what they tell."""
+        doing = "looking at"
+        answer = self.request(doing, "HEAD", fields=(("x-amz-checksum-mode", "ENABLED"),))
+        headers = drained(answer)
+        value = sha256_told(headers) if verifies(headers) else None
+        return Entry(
+            "",
+            size_of(headers, f"{doing} {self.shown}", self.service.host),
+            etag_of(headers),
+            False,
+            _seconds(headers.get("last-modified") or ""),
+            (Digest("sha256", value),) if value else (),
+        )
+
+    def published(self, etag: str | None) -> Receipt:
+        """The receipt of an object that was put together from parts: what HEAD says of it."""
+        try:
+            entry = self.head()
+        except Denied:
+            # A key that may write and not read: nobody can tell more than that the service took it.
+            return Receipt(None, etag)
+        return Receipt(entry.size, entry.version or etag, entry.digests)
+
+
+class S3Writer:
+    """One object being written."""
+
+    algorithms: tuple[str, ...] = ()
+    descriptor: int | None = None
+
+    def __init__(
+        self, target: Target, context: Context, incoming: Incoming, quiet: Callable[[], Target]
+    ) -> None:
+        """`quiet` makes the target once more for a last request after the run was stopped."""
+        self._target = target
+        self._context = context
+        self._incoming = incoming
+        self._quiet = quiet
+        self._whole: memoryview | None = None
+        self._buffer: memoryview | None = None
+        self._filled = 0
+        self._part_bytes = part_bytes(incoming.size, 0)
+        self._upload = ""
+        self._parts: list[tuple[str, str]] = []
+
+    def write(self, view: memoryview) -> None:
+        known = self._incoming.sha256 is not None and not self._filled and self._whole is None
+        if known and self._incoming.size in (None, len(view)):
+            self._whole = view
+            return
+        while view:
+            if self._filled == self._part_bytes:
+                self._send_part()
+            if self._buffer is None:
+                self._buffer = self._context.part_buffer(self._part_bytes)
+            count = min(len(view), self._part_bytes - self._filled)
+            self._buffer[self._filled : self._filled + count] = view[:count]
+            self._filled += count
+            view = view[count:]
+
+    def commit(self, digests: tuple[Digest, ...]) -> Receipt:
+        if not self._upload:
+            return self._put(digests)
+        if self._filled:
+            self._send_part()
+        return self._complete()
+
+    def abort(self, *, keep: bool = False) -> None:
+        upload, self._upload = self._upload, ""
+        if not upload:
+            return
+        try:
+            target = self._quiet()
+            drained(target.request("abandoning", "DELETE", (("uploadId", upload),)))
+        except (TransferError, OSError) as error:
+            self._context.log.debug("an unfinished upload stays at %s: %s", self._target.shown, error)
+
+    # One PUT
+
+    def _put(self, digests: tuple[Digest, ...]) -> Receipt:
+        body = self._whole if self._whole is not None else self._held()
+        known = {digest.algorithm: digest.value for digest in digests}
+        value = self._incoming.sha256 or known.get("sha256") or sha256(body).digest()
+        checksum = b64encode(value).decode("ascii")
+
+        def send(checksums: bool) -> Answer:
+            fields = (("x-amz-checksum-sha256", checksum),) if checksums else ()
+            return self._target.request("writing", "PUT", (), fields, body, payload=value.hex())
+
+        headers = drained(_with_checksums(self._target.service, send))
+        return self._receipt(headers, value, known.get("md5"))
+
+    def _receipt(self, headers: Fields, value: bytes, md5: bytes | None) -> Receipt:
+        """What the answer to the one PUT says. An echo of our header counts from services that check it."""
+        found: list[Digest] = []
+        told = sha256_told(headers)
+        if told is not None and told != value:
+            raise Broken(
+                f"writing {self._target.shown}: the service has another SHA-256 than what was sent",
+                host=self._target.service.host,
+            )
+        if told is not None and verifies(headers):
+            found.append(Digest("sha256", told))
+        etag = etag_of(headers)
+        if md5 is not None and etag is not None and etag.strip('"').lower() == md5.hex():
+            # Not every ETag is an MD5, so a different one proves nothing.
+            found.append(Digest("md5", md5))
+        return Receipt(None, etag, tuple(found))
+
+    # Parts
+
+    def _held(self) -> memoryview:
+        return self._buffer[: self._filled] if self._buffer is not None else memoryview(b"")
+
+    def _send_part(self) -> None:
+        if not self._upload:
+            self._upload = start_upload(self._target, self._checks_parts())
+        body = self._held()
+        query = (("partNumber", str(len(self._parts) + 1)), ("uploadId", self._upload))
+        payload, checksum, fields = self._target.service.payload_of(body), "", ()
+        if self._checks_parts():
+            checksum = b64encode(bytes.fromhex(payload)).decode("ascii")
+            fields = (("x-amz-checksum-sha256", checksum),)
+        answer = self._target.request("writing a part of", "PUT", query, fields, body, payload=payload)
+        headers = drained(answer)
+        etag = headers.get("etag")
+        echoed = headers.get("x-amz-checksum-sha256")
+        if not etag or (checksum and echoed and echoed != checksum):
+            text = "was taken with another SHA-256 than what was sent" if etag else "was answered without an ETag"
+            raise Broken(f"writing {self._target.shown}: part {len(self._parts) + 1} {text}")
+        self._parts.append((etag, checksum))
+        self._filled = 0
+        size = part_bytes(self._incoming.size, len(self._parts))
+        if size != self._part_bytes:
+            self._part_bytes, self._buffer = size, None
+
+    def _checks_parts(self) -> bool:
+        """Whether the parts carry a checksum: over plain HTTP, where it is known because it signs them."""
+        service = self._target.service
+        return service.sends_checksums and not service.tls
+
+    def _complete(self) -> Receipt:
+        etag = finish_upload(self._target, self._upload, self._parts)
+        self._upload = ""
+        return self._target.published(etag)
+
+
+def part_bytes(size: int | None, number: int) -> int:
+    """Bytes of part `number`, counted from 0: such that PARTS_MOST of them suffice."""
+    if size is None:
+        return PART_BYTES << min(number // _GROWS_EVERY, 9)
+    least = -(-size // PARTS_MOST)
+    return max(PART_BYTES, -(-least // _MEBIBYTE) * _MEBIBYTE)
+
+
+def start_upload(target: Target, checksums: bool) -> str:
+    """The id of a new multipart upload; with `checksums` one whose parts carry SHA-256, if the service knows that."""
+
+    def send(checked: bool) -> Answer:
+        fields = (("x-amz-checksum-algorithm", "SHA256"),) if checked else ()
+        return target.request("beginning to write", "POST", (("uploads", ""),), fields)
+
+    answer = _with_checksums(target.service, send) if checksums else send(False)
+    root = target.document("beginning to write", answer, "InitiateMultipartUploadResult")
+    upload = text_of(root, "UploadId")
+    if not upload:
+        raise ServerFault(f"beginning to write {target.shown}: the answer has no UploadId", host=target.service.host)
+    return upload
+
+
+def finish_upload(target: Target, upload: str, parts: Sequence[tuple[str, str]]) -> str | None:
+    """Publishes the parts as one object and returns its ETag, where the service tells it."""
+    doing = "completing"
+    answer = target.request(doing, "POST", (("uploadId", upload),), (), complete_upload(parts))
+    root = target.document(doing, answer, "CompleteMultipartUploadResult")
+    return text_of(root, "ETag") or None
+
+
+def _with_checksums(service: Service, send: Callable[[bool], Answer]) -> Answer:
+    """The answer to `send`, which is told whether to use checksum fields: not after a service refused them."""
+    if not service.sends_checksums:
+        return send(False)
+    try:
+        return send(True)
+    except Unsupported:
+        answer = send(False)
+        service.sends_checksums = False
+        return answer
+
+
+def _seconds(date: str) -> float | None:
+    """An HTTP date in seconds since 1970; None for what is none."""
+    if not date:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
