@@ -21,7 +21,7 @@ from .errors import Broken, Denied, Stopped, TransferError, Unreachable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from threading import Event
     from typing import Any, Final
 
@@ -100,19 +100,20 @@ class Connection:
                     raise
                 silent = self._one_more(silent)
 
-    def send(self, pieces: list[bytes | memoryview]) -> bool:
-        """True when all pieces are on their way; False when the other side has closed, or answered already.
+    def send(self, pieces: list[bytes | memoryview], interrupts: Callable[[], bool] | None = None) -> bool:
+        """True when all pieces are on their way; False when the other side has closed, or `interrupts` says so.
 
-        False is no error yet: an answer that explains it may wait to be received.
+        `interrupts` is asked when something arrives meanwhile. False is no error yet: an answer that explains it
+        may wait to be received.
         """
         try:
-            return self._send_tls(pieces) if self.secure else self._send_plain(pieces)
+            return self._send_tls(pieces, interrupts) if self.secure else self._send_plain(pieces, interrupts)
         except OSError as error:
             if error.errno in _GONE or is_end(error):
                 return False
             raise
 
-    def _send_plain(self, pieces: list[bytes | memoryview]) -> bool:
+    def _send_plain(self, pieces: list[bytes | memoryview], interrupts: Callable[[], bool] | None) -> bool:
         left = sum(map(len, pieces))
         silent = 0
         while True:
@@ -127,15 +128,17 @@ class Connection:
                 silent = 0
                 pieces = _after(pieces, sent)
                 self._look_at_stop()
-            if self.readable(0):
+            if interrupts is not None and self.readable(0) and interrupts():
                 return False
 
-    def _send_tls(self, pieces: list[bytes | memoryview]) -> bool:
+    def _send_tls(self, pieces: list[bytes | memoryview], interrupts: Callable[[], bool] | None) -> bool:
         if sum(map(len, pieces)) <= _TLS_PIECE:
             pieces = [b"".join(pieces)]
         for piece in pieces:
             view = memoryview(piece)
             for start in range(0, len(view), _TLS_PIECE):
+                if start and interrupts is not None and self.readable(0) and interrupts():
+                    return False
                 self._send_records(view[start : start + _TLS_PIECE])
         return True
 

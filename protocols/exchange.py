@@ -98,8 +98,8 @@ def receive_head(
 ) -> tuple[Head, int, int]:
     """The head of the final answer, and where in `view` the bytes lie that came after it.
 
-    `begin` and `end` say what of the answer is in `view` already. Interim answers (1xx) are skipped; with `proceed`
-    a 100 is returned as it is. Raises OSError, Malformed, Stopped.
+    `begin` and `end` say what of the answer is in `view` already. Interim answers (1xx) are skipped unless `proceed`
+    is set. The head itself lies at the beginning of `view`. Raises OSError, Malformed, Stopped.
     """
     interim = 0
     while True:
@@ -125,11 +125,48 @@ def receive_head(
             continue
         head = parse_head(raw[: stop + 2].decode("latin-1"))
         begin = stop + 4
-        if head.status >= 200 or (proceed and head.status == 100):
-            return head, begin, end
         interim += 1
+        if head.status >= 200 or (proceed and head.status != 101):
+            return head, begin, end
         if head.status == 101 or interim > _INTERIM_MOST:
             raise Malformed(f"an unexpected interim answer, status {head.status}")
+
+
+class Ear:
+    """What the server says while its request is still being sent."""
+
+    __slots__ = ("_begin", "_connection", "_end", "_interim", "answered", "view")
+
+    def __init__(self, connection: Connection, view: memoryview) -> None:
+        self._connection = connection
+        self.view = view
+        self._begin = self._end = 0
+        self._interim = 0
+        self.answered = False
+        """The final answer has begun: nobody waits for more of the request."""
+
+    def listen(self, seconds: float) -> int:
+        """The status of a head, final or not, that arrives within `seconds`; 0 for none."""
+        if self.answered or (self._begin == self._end and not self._connection.readable(seconds)):
+            return 0
+        head, begin, end = receive_head(self._connection, self.view, self._begin, self._end, proceed=True)
+        self._interim += 1
+        if self._interim > _INTERIM_MOST:
+            raise Malformed("too many interim answers")
+        self.answered = head.status >= 200
+        # A final head stays in the buffer, for `head`.
+        self._begin, self._end = (0 if self.answered else begin), end
+        return head.status
+
+    def interrupts(self) -> bool:
+        """Whether to send no more; takes notice of what has arrived."""
+        while self.listen(0):
+            pass
+        return self.answered
+
+    def head(self) -> tuple[Head, int, int]:
+        """The final answer's head, as `receive_head` has it."""
+        return receive_head(self._connection, self.view, self._begin, self._end)
 
 
 def _look_at_beginning(raw: bytes) -> None:

@@ -141,7 +141,9 @@ class S3Store:
         there = self._object(destination, "write")
         here = self._object(source, "read")
         if not here.service.is_same_as(there.service):
-            raise Unsupported(f"{here.shown} and {there.shown} are at different services, or of different users")
+            raise Unsupported(
+                f"{here.shown} and {there.shown} are at different services, or of different users"
+            )
         return copy_step(here, there, handle)
 
     def close(self) -> None:
@@ -183,20 +185,13 @@ class S3Store:
 
     def _quiet(self, target: Target) -> Target:
         """The same target over connections that do not end with the run, for a few seconds."""
+        from copy import copy
         from threading import Event
 
-        from .context import Context
-
-        mine = self._context
-        limit = _LAST_WORDS_SECONDS
-        context = Context(
-            stop=Event(),
-            connect=min(limit, mine.connect),
-            stall=min(limit, mine.stall),
-            credential=mine.credential,
-            tls=mine.tls,
-            log=mine.log,
-        )
+        context = copy(self._context)
+        context.stop = Event()
+        context.connect = min(_LAST_WORDS_SECONDS, context.connect)
+        context.stall = min(_LAST_WORDS_SECONDS, context.stall)
         service = Service(Wire(context), target.service.credential, insist_on_tls=False)
         return Target(service, target.bucket, target.key, target.shown)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .errors import Broken, Changed, NotFound, TransferError
@@ -98,8 +99,6 @@ class _Upload:
         return etag
 
     def abandon(self, destination: Target) -> None:
-        try:
+        # The first error is the one that people need.
+        with suppress(TransferError):
             drained(destination.request("abandoning", "DELETE", (("uploadId", self._id),)))
-        except TransferError:
-            # The first error is the one that people need.
-            pass

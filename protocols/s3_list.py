@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .errors import NotFound, ServerFault, Unsupported
+from .errors import Exists, NotFound, ServerFault, Unsupported
 from .s3_errors import fault_error
 from .s3_service import drained
 from .s3_xml import (
@@ -12,8 +13,6 @@ from .s3_xml import (
     create_bucket,
     delete_objects,
     fault_in,
-    name_of,
-    parse,
     parse_page,
     text_of,
     writable,
@@ -133,20 +132,15 @@ def _create(target: Target) -> None:
     body = create_bucket(target.service.region)
     what = f"creating bucket {target.bucket!r} for {target.shown}"
     payload = sha256(body).hexdigest()
-    try:
+    # Exists: somebody else with this key made it in between.
+    with suppress(Exists):
         drained(target.service.request(what, "PUT", target.bucket, body=body, payload=payload))
-    except TransferError as error:
-        # Somebody else made it in between.
-        if "BucketAlreadyOwnedByYou" not in error.what:
-            raise
 
 
 def remove_key(target: Target) -> None:
     """Removes one key; one that is absent, also with its whole bucket, is success."""
-    try:
+    with suppress(NotFound):
         drained(target.request("removing", "DELETE"))
-    except NotFound:
-        pass
 
 
 def remove_bucket(target: Target) -> None:
@@ -171,13 +165,38 @@ def remove_below(target: Target) -> None:
 
 def _remove_batch(target: Target, keys: list[str]) -> None:
     """Removes these keys, together where the service and XML allow it."""
+    service = target.service
     together = [key for key in keys if writable(key)]
-    alone = [key for key in keys if not writable(key)]
-    if len(together) > 1 and _deletes_together(target):
+    if len(together) > 1 and service.deletes_together:
         try:
             _delete_objects(target, together)
-            together = []
+            keys = [key for key in keys if not writable(key)]
         except Unsupported:
-            target.service.deletes_together = False
-    for key in (*together, *alone):
-        drained(target.service.request(f"removing {key!r} of {target.shown}", "DELETE", target.bucket, key))
+            service.deletes_together = False
+    for key in keys:
+        drained(service.request(f"removing {key!r} of {target.shown}", "DELETE", target.bucket, key))
+
+
+def _delete_objects(target: Target, keys: list[str]) -> None:
+    from base64 import b64encode
+    from hashlib import md5, sha256
+
+    service = target.service
+    body = delete_objects(keys)
+    # Amazon wants a checksum of this body beside the signature; Content-MD5 is the one that every service knows.
+    checksum = b64encode(md5(body, usedforsecurity=False).digest()).decode("ascii")
+    answer = service.request(
+        f"removing {len(keys)} objects of {target.shown}",
+        "POST",
+        target.bucket,
+        query=(("delete", ""),),
+        fields=(("content-md5", checksum),),
+        body=body,
+        payload=sha256(body).hexdigest(),
+    )
+    root = target.document("removing objects of", answer, "DeleteResult")
+    for child in root:
+        fault = fault_in(child)
+        if fault.code and fault.code != "NoSuchKey":
+            what = f"removing {text_of(child, 'Key')!r} of {target.shown}"
+            raise fault_error(what, answer.status, fault, answer.headers, service.host, service.credential)

@@ -201,16 +201,19 @@ class S3Writer:
             self._upload = start_upload(self._target, self._checks_parts())
         body = self._held()
         query = (("partNumber", str(len(self._parts) + 1)), ("uploadId", self._upload))
-        payload, checksum, fields = self._target.service.payload_of(body), "", ()
-        if self._checks_parts():
-            checksum = b64encode(bytes.fromhex(payload)).decode("ascii")
-            fields = (("x-amz-checksum-sha256", checksum),)
+        payload = self._target.service.payload_of(body)
+        checksum = b64encode(bytes.fromhex(payload)).decode("ascii") if self._checks_parts() else ""
+        fields = (("x-amz-checksum-sha256", checksum),) if checksum else ()
         answer = self._target.request("writing a part of", "PUT", query, fields, body, payload=payload)
         headers = drained(answer)
         etag = headers.get("etag")
         echoed = headers.get("x-amz-checksum-sha256")
         if not etag or (checksum and echoed and echoed != checksum):
-            text = "was taken with another SHA-256 than what was sent" if etag else "was answered without an ETag"
+            text = (
+                "was taken with another SHA-256 than what was sent"
+                if etag
+                else "was answered without an ETag"
+            )
             raise Broken(f"writing {self._target.shown}: part {len(self._parts) + 1} {text}")
         self._parts.append((etag, checksum))
         self._filled = 0
@@ -248,7 +251,9 @@ def start_upload(target: Target, checksums: bool) -> str:
     root = target.document("beginning to write", answer, "InitiateMultipartUploadResult")
     upload = text_of(root, "UploadId")
     if not upload:
-        raise ServerFault(f"beginning to write {target.shown}: the answer has no UploadId", host=target.service.host)
+        raise ServerFault(
+            f"beginning to write {target.shown}: the answer has no UploadId", host=target.service.host
+        )
     return upload
 
 

@@ -45,6 +45,8 @@ class Service:
         self.credential = credential
         self.sends_checksums = True
         """Cleared once the server refused a request for its checksum fields."""
+        self.deletes_together = True
+        """Cleared once the service refused DeleteObjects."""
         self._wire = wire
         self._base, prefix = origin_of(credential.endpoint or f"https://s3.{region}.amazonaws.com")
         self._prefix = prefix.rstrip("/")
@@ -179,7 +181,8 @@ class Service:
             return False
         virtual = host.startswith(f"{bucket}.")
         moved = _Place(
-            place.origin._replace(host=host), self._prefix if virtual else f"{self._prefix}/{quote_key(bucket)}"
+            place.origin._replace(host=host),
+            self._prefix if virtual else f"{self._prefix}/{quote_key(bucket)}",
         )
         self._places[bucket] = moved
         return moved != place

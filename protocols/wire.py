@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .connection import Connection, failure, is_end, open_connection
 from .errors import Busy, Denied, ServerFault, TransferError, Unreachable, Unsupported
-from .exchange import HEAD_MOST, Answer, Malformed, receive_head
+from .exchange import HEAD_MOST, Answer, Ear, Malformed, receive_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -280,9 +280,15 @@ class Wire:
     ) -> Answer:
         view = memoryview(bytearray(HEAD_MOST)) if into is None else into
         connection.heard = False
+        whole = True
         try:
-            whole = connection.send([head, body] if body else [head])
-            received = receive_head(connection, view)
+            if body:
+                ear = Ear(connection, view)
+                whole = connection.send([head, body], ear.interrupts)
+                received = ear.head()
+            else:
+                connection.send([head])
+                received = receive_head(connection, view)
         except OSError as error:
             connection.close()
             if repeatable and not connection.heard and is_end(error):
@@ -399,55 +405,49 @@ def _tunnel(connection: Connection, origin: Origin, proxy: Proxy, request: _Requ
 class Upload:
     """One request whose body is being sent. Ends with `finish` or `cut`."""
 
-    __slots__ = (
-        "_begin",
-        "_connection",
-        "_end",
-        "_head",
-        "_request",
-        "_route",
-        "_view",
-        "_wire",
-        "answered",
-        "left",
-    )
+    __slots__ = ("_begun", "_connection", "_ear", "_head", "_request", "_route", "_wire", "answered", "left")
 
     def __init__(
         self, wire: Wire, request: _Request, proxy: Proxy | None, size: int | None, expect: bool
     ) -> None:
-        framing = "Transfer-Encoding: chunked\r\n" if size is None else f"Content-Length: {size}\r\n"
         self._wire = wire
         self._request = request
         self._route = _Route(request.origin, proxy, request.certificate)
-        self._view = memoryview(bytearray(HEAD_MOST))
-        self._begin = self._end = 0
+        self._connection: Connection | None = None
+        self._ear: Ear | None = None
+        self._begun = False
         self.answered = False
         """The server has answered, or closed, before it had the whole body; `finish` tells which."""
         self.left = size
         """Bytes that are still to be sent; None when that is not known."""
         # The head waits for the first piece, unless the server is asked first.
-        self._head = request.head(proxy, framing)
-        self._connection: Connection | None = None
+        self._head = self._make_head()
         if expect:
-            asking = request.head(proxy, framing + "Expect: 100-continue\r\n")
+            asking = self._make_head("Expect: 100-continue\r\n")
             kept = wire._kept(self._route, check=True)
             if kept is None or not self._ask(kept, asking):
-                self._ask(self._fresh(), asking)
+                self._ask(wire._connect(self._route, request), asking)
 
-    def _fresh(self) -> Connection:
-        return self._wire._connect(self._route, self._request)
+    def _make_head(self, expectation: str = "") -> bytes:
+        framing = (
+            "Transfer-Encoding: chunked\r\n" if self.left is None else f"Content-Length: {self.left}\r\n"
+        )
+        return self._request.head(self._route.proxy, framing + expectation)
+
+    def _use(self, connection: Connection) -> Ear:
+        connection.heard = False
+        self._connection = connection
+        self._ear = Ear(connection, memoryview(bytearray(HEAD_MOST)))
+        return self._ear
 
     def _ask(self, connection: Connection, head: bytes) -> bool:
         """Sends the head and waits for leave to send the body. False when the connection was stale."""
-        self._connection = connection
-        connection.heard = False
+        ear = self._use(connection)
         try:
             connection.send([head])
-            self._head = b""
-            if not connection.readable(_EXPECT_SECONDS):
-                self._wire._deaf.add(self._request.origin)
-                return True
-            answer, begin, end = receive_head(connection, self._view, proceed=True)
+            status = ear.listen(_EXPECT_SECONDS)
+            while 100 < status < 200:
+                status = ear.listen(_EXPECT_SECONDS)
         except OSError as error:
             if connection.served and not connection.heard and is_end(error):
                 connection.close()
@@ -458,24 +458,16 @@ class Upload:
         except BaseException:
             self.cut()
             raise
-        if answer.status == 100:
-            self._begin, self._end = begin, end
-        elif answer.status == 417:
-            self._ask_no_more()
+        if status == 417:
+            # Begins again without an expectation (RFC 9110 section 10.1.1).
+            connection.close()
+            self._use(self._wire._connect(self._route, self._request))
         else:
-            self.answered = True
-            self._begin, self._end = 0, end
+            self._head = b""
+            self.answered = ear.answered
+        if status in (0, 417):
+            self._wire._deaf.add(self._request.origin)
         return True
-
-    def _ask_no_more(self) -> None:
-        """Begins again without an expectation (RFC 9110 section 10.1.1)."""
-        self.cut()
-        self._wire._deaf.add(self._request.origin)
-        framing = (
-            "Transfer-Encoding: chunked\r\n" if self.left is None else f"Content-Length: {self.left}\r\n"
-        )
-        self._head = self._request.head(self._route.proxy, framing)
-        self._connection = self._fresh()
 
     def send(self, view: memoryview | bytes) -> bool:
         """True when all of `view` is on its way; False when the server has answered and wants no more.
@@ -487,32 +479,32 @@ class Upload:
         count = len(view)
         if not count:
             return True
-        pieces: list[bytes | memoryview] = [view]
         if self.left is None:
-            pieces = [b"%x\r\n" % count, view, b"\r\n"]
-        elif count > self.left:
+            return self._send([b"%x\r\n" % count, view, b"\r\n"])
+        if count > self.left:
             raise ValueError(f"{count} bytes for a body of which {self.left} are left")
-        else:
-            self.left -= count
-        return self._send(pieces)
+        self.left -= count
+        return self._send([view])
 
     def _send(self, pieces: list[bytes | memoryview]) -> bool:
-        connection = self._connection
         try:
-            if connection is None:
+            ear = self._ear
+            if ear is None:
                 kept = self._wire._kept(self._route, check=True)
-                self._connection = connection = kept or self._fresh()
-                connection.heard = False
-            elif self._begin < self._end or connection.readable(0):
+                ear = self._use(kept or self._wire._connect(self._route, self._request))
+            elif ear.interrupts():
                 self.answered = True
                 return False
             if self._head:
                 pieces = [self._head, *pieces]
                 self._head = b""
-            if not connection.send(pieces):
-                self.answered = True
+            self._begun = True
+            assert self._connection is not None
+            self.answered = not self._connection.send(pieces, ear.interrupts)
         except OSError as error:
             raise self._failed(error) from error
+        except Malformed as error:
+            raise self._senseless(error) from None
         except BaseException:
             self.cut()
             raise
@@ -532,11 +524,14 @@ class Upload:
                 self._send([b"0\r\n\r\n"])
             elif self._head:
                 self._send([b""])
-        connection = self._connection
-        assert connection is not None
+        connection, ear = self._connection, self._ear
+        if connection is None or ear is None:
+            raise ValueError("the upload was cut")
         try:
-            received = receive_head(connection, self._view, self._begin, self._end)
+            received = ear.head()
         except OSError as error:
+            silent = isinstance(error, TimeoutError) and not self.answered
+            self._begun = self._begun and not silent
             raise self._failed(error) from error
         except Malformed as error:
             raise self._senseless(error) from None
@@ -549,7 +544,7 @@ class Upload:
             text = f"{self._request.what()}: answered {received[0].status} before it had the whole body"
             raise ServerFault(text, host=connection.peer)
         return self._wire._answer(
-            connection, self._route, self._request, self._view, received, whole=not self.answered
+            connection, self._route, self._request, ear.view, received, whole=not self.answered
         )
 
     def cut(self) -> None:
@@ -563,14 +558,9 @@ class Upload:
     def _failed(self, error: OSError) -> TransferError:
         connection = self._connection
         peer = connection.peer if connection is not None else self._request.origin.authority
-        silent = (
-            isinstance(error, TimeoutError)
-            and not self.left
-            and connection is not None
-            and not connection.heard
-        )
+        begun = self._begun or (connection is not None and connection.heard)
         self.cut()
-        return failure(error, self._request.what(), peer, begun=not silent)
+        return failure(error, self._request.what(), peer, begun=begun)
 
     def _senseless(self, error: Malformed) -> ServerFault:
         self.cut()

@@ -66,7 +66,7 @@ def test_an_error_is_one_sentence_with_its_place() -> None:
         ('[{"type": "mkdir", "target": {"url": "a"b"}}]', "1:41: [0].target.url: not JSON: expected a comma"),
         (
             '[{"type": "mkdir", "target": {"url": "C:\\d"}}]',
-            "1:40: [0].target.url: not JSON: expected a known escape",
+            "1:41: [0].target.url: not JSON: expected a known escape",
         ),
         ('[{"type" "mkdir"}]', "1:10: [0]: not JSON: expected a colon after the key, found a quote"),
     ],
@@ -120,7 +120,7 @@ def test_what_is_not_a_batch_document(text: str, sentence: str) -> None:
         ),
         (', "after": 7', '[0].after: no request has the id "7"'),
         (', "after": [{}]', "[0].after[0]: expected an integer or a string, found an empty object"),
-        (', "after": ""', "[0].after: no request has the id an empty string"),
+        (', "after": ""', '[0].after: no request has the id ""'),
         (', "id": "x", "after": "x"', "[0].after: the requests wait for each other: [0] after [0]"),
         (', "lfn": "\\ud800"', "[0].lfn: the string contains half a surrogate pair"),
         (
@@ -145,11 +145,11 @@ def test_wrong_values_of_a_transfer(more: str, sentence: str) -> None:
         ('{"type": "delete"}', '[0].type: expected "transfer", "mkdir" or "remove", found "delete"'),
         ('{"type": ["mkdir"]}', '[0].type: expected "transfer", "mkdir" or "remove", found an array'),
         ('{"type": "mkdir"}', '1:2: [0]: the key "target" is missing'),
-        ('{"type": "mkdir", "target": {}}', '1:29: [0].target: the key "url" is missing'),
+        ('{"type": "mkdir", "target": {}}', '1:30: [0].target: the key "url" is missing'),
         ('{"type": "mkdir", "target": "a"}', '[0].target: expected an object with a url, found "a"'),
         ('{"type": "mkdir", "target": {"url": ""}}', "[0].target.url: expected a URL, found an empty string"),
         ('{"type": "mkdir", "target": {"url": 1}}', "[0].target.url: expected a URL, found 1"),
-        ('{"type": "mkdir", "target": {"url": "http:///x"}}', "1:37: [0].target.url: the URL names no host"),
+        ('{"type": "mkdir", "target": {"url": "http:///x"}}', "1:38: [0].target.url: the URL names no host"),
         (
             '{"type": "mkdir", "target": {"url": "a", "site_label": 1}}',
             "[0].target.site_label: expected a string",

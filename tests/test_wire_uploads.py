@@ -119,6 +119,19 @@ def test_a_late_permission_to_continue_is_skipped(wire: Wire) -> None:
         assert upload.finish().read_all() == b"done"
 
 
+def test_interim_answers_in_the_middle_do_not_end_a_body(wire: Wire) -> None:
+    processing = b"HTTP/1.1 102 Processing\r\n\r\n"
+    with scripted([CONTINUE + processing, BODY, answer(b"done")]) as server:
+        origin = origin_of(server.url)[0]
+        assert wire.exchange("PUT", origin, "/", (), bytes(20 * MIB)).read_all() == b"done"
+        for size in (20 * MIB, None):
+            upload = wire.upload("PUT", origin, "/", (), size, expect=False)
+            assert send(upload, bytes(20 * MIB))
+            assert upload.finish().read_all() == b"done"
+        assert [len(request.body) for request in server.requests] == [20 * MIB] * 3
+        assert server.connections == 1
+
+
 def test_permission_and_refusal_at_once_is_a_refusal(wire: Wire) -> None:
     with scripted([CONTINUE + answer(b"no", status="403 No"), CLOSE]) as server:
         upload = wire.upload("PUT", origin_of(server.url)[0], "/", (), 3, expect=True)

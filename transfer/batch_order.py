@@ -40,11 +40,12 @@ def resolved(
 
 def _only(holders: Sequence[int], one: str, number: int) -> int:
     """The one request that has an id."""
-    if len(holders) == 1:
-        return holders[0]
     where = (number, "after")
     if not holders or not one:
-        raise Fault(where, f"no request has the id {shown(one)}", expected="the id of a request")
+        name = shown(one) if one else '""'
+        raise Fault(where, f"no request has the id {name}", expected="the id of a request")
+    if len(holders) == 1:
+        return holders[0]
     first, second = (path_text((holder,)) for holder in holders)
     raise Fault(
         where,

@@ -256,7 +256,7 @@ def table(sort: str) -> str:
     lines = ["| key | value | meaning |", "|---|---|---|"]
     for key in OBJECTS[sort]:
         value = key.kind.words.replace('"', "`") + (", **required**" if key.required else "")
-        value += f" ({key.default})" if key.default else ""
+        value += f"; default {key.default}" if key.default else ""
         lines.append(f"| `{key.name}` | {value} | {key.meaning} |")
     return "\n".join(lines)
 
@@ -266,7 +266,7 @@ def with_tables(text: str) -> str:
     import re
 
     def fresh(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{table(match[2])}\n{match[3]}"
+        return f"{match[1]}\n\n{table(match[2])}\n\n{match[3]}"
 
     return re.sub(r"(?s)(<!-- keys: (\w+) -->)\n.*?\n?(<!-- end -->)", fresh, text)
 

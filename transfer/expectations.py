@@ -16,13 +16,10 @@ from .requests import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Final, NoReturn
+    from typing import NoReturn
 
     from ..checksum.digest import Digest
     from .requests import Batch, Request
-
-_TOO_SHORT: Final = 2
-"""Bytes of a `.meta` file that says nothing: an empty one, or an empty list."""
 
 
 class MetaError(ValueError):
@@ -102,7 +99,7 @@ def _joined(one: Expectation, other: Expectation) -> Expectation | None:
 
 
 def load_meta(text: str | bytes, *, origin: str = ".meta") -> Expectations:
-    """The expectations of one `.meta` document. Raises MetaError if it is none.
+    """The expectations of one `.meta` document; an empty one says nothing. Raises MetaError if it is none.
 
     A malformed digest or size is the problem of its logical file alone.
     """
@@ -129,7 +126,7 @@ def _entries(text: str | bytes, origin: str) -> list[object]:
     try:
         document = text.decode("utf-8") if isinstance(text, bytes) else text
         document = document.removeprefix("\ufeff")
-        entries = loads(document) if len(document.strip()) > _TOO_SHORT else []
+        entries = loads(document) if document.strip() else []
     except JSONDecodeError as error:
         line, column = line_and_column(error.doc, error.pos)
         raise MetaError(f"{origin}:{line}:{column}: not JSON: {error.msg}") from None
