@@ -63,6 +63,8 @@ class Capability(NamedTuple):
     write_create_parents: bool = False
     """Writing creates the folders above the destination."""
     publish: Publish = Publish.ATOMIC
+    folders: bool = True
+    """Folders exist by themselves; otherwise they are only prefixes of names, as in object stores."""
     stat: bool = False
     list: bool = False
     make_directory: bool = False

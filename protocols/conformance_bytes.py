@@ -243,7 +243,7 @@ class WriteConformance(Suite):
         writer.abort()
         writer.abort()
         assert self.get(store, location) is None
-        if capability.list and self.folders:
+        if capability.list and capability.folders:
             assert [entry.path for entry in store.list(place, recursive=True)] == []
         written(store, location, b"the store still works")
         assert self.get(store, location) == b"the store still works"

@@ -34,7 +34,7 @@ class StatConformance(Suite):
         assert all(digest == digest_of(digest.algorithm, data) for digest in entry.digests)
         if capability.read_version:
             assert entry.version in (None, _version(store, location)), "stat and read name different versions"
-        if self.folders:
+        if capability.folders:
             assert store.stat(place.below("folder")).is_directory
 
     def test_a_digest_is_computed_where_it_is(
@@ -81,13 +81,13 @@ class ListConformance(Suite):
         self.plant(store, place)
         files, folders = self.listed(store, place, recursive=True)
         assert files == set(_TREE)
-        assert folders == {"sub", "sub/deeper", "subway"} or (not folders and not self.folders)
+        assert folders == {"sub", "sub/deeper", "subway"} or (not folders and not capability.folders)
         assert self.listed(store, place.below("sub"), recursive=True)[0] == {"two", "deeper/three"}
 
     def test_an_absent_folder_is_not_found(
         self, store: Store, capability: Capability, place: Location
     ) -> None:
-        if capability.list and self.folders:
+        if capability.list and capability.folders:
             refused(lambda: list(store.list(place.below("absent"), recursive=False)), NotFound)
         elif capability.list:
             assert list(store.list(place.below("absent"), recursive=False)) == []
@@ -121,13 +121,13 @@ class FolderConformance(Suite):
         self.put(store, folder.below("object"), b"inside")
         store.make_directory(folder)
         assert self.get(store, folder.below("object")) == b"inside"
-        if self.folders and capability.stat:
+        if capability.folders and capability.stat:
             assert store.stat(folder).is_directory
 
     def test_a_folder_does_not_replace_an_object(
         self, store: Store, capability: Capability, place: Location
     ) -> None:
-        if not capability.make_directory or not self.folders:
+        if not capability.make_directory or not capability.folders:
             return
         self.put(store, place.below("object"), b"stays")
         refused(lambda: store.make_directory(place.below("object")), *_NOT_A_FILE)
@@ -136,7 +136,7 @@ class FolderConformance(Suite):
     def test_an_object_does_not_replace_a_folder(
         self, store: Store, capability: Capability, place: Location
     ) -> None:
-        if not capability.write or not self.folders:
+        if not capability.write or not capability.folders:
             return
         self.put(store, place.below("folder/object"), b"stays")
         refused(lambda: self.put(store, place.below("folder"), b"in the way"), *_NOT_A_FILE)
@@ -168,7 +168,7 @@ class FolderConformance(Suite):
         if not capability.remove:
             return
         self.put(store, place.below("folder/object"), b"stays")
-        if self.folders:
+        if capability.folders:
             refused(lambda: store.remove(place.below("folder"), recursive=False), *_NOT_A_FILE)
         else:
             store.remove(place.below("folder"), recursive=False)

@@ -87,8 +87,6 @@ def make_context(
 class Suite:
     """The fixtures of the suite. A protocol's test gives the first two."""
 
-    folders = True
-    """False: folders exist only as prefixes of names, as in object stores."""
     refused_names: frozenset[str] = frozenset()
     """Odd names that this service cannot store. Writing one must raise, and not store another name."""
 

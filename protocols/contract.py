@@ -29,7 +29,8 @@ class Reader(Protocol):
     mode: int | None
     """Permission bits of a local file, else None."""
     descriptor: int | None
-    """A regular local file's descriptor, so that the kernel can copy; else None."""
+    """A regular local file's descriptor, so that the kernel can copy; else None. After such a copy the engine reads to the
+    end all the same: the last `read` checks that the source is unchanged."""
 
     def read(self) -> memoryview:
         """The next bytes, as many as are cheap; empty at the end.
@@ -79,7 +80,7 @@ class Store(Protocol):
         """A reader whose answer's head has been read and found good.
 
         `Changed` when `version` is given and is not the object's, and when the service ignored `start`. `NotFound`
-        for what is absent. Not called with a range unless `Capability.read_range`.
+        for what is absent. A `start` behind the end is `Changed`. Not called with a range unless `Capability.read_range`.
         """
 
     def open_write(self, location: Location, incoming: Incoming) -> Writer:

@@ -64,7 +64,7 @@ class _Visit(NamedTuple):
     target: str
     redirected: bool
     shown: _Shown
-    what: str
+    method: str
 
 
 class HttpStore:
@@ -95,21 +95,7 @@ class HttpStore:
         """A writer. The server is asked before the body is sent, so a refusal or a redirect comes from here."""
         if incoming.sha256 is not None or incoming.size == 0:
             return WholeWriter(self, location)
-        shown = self._shown(location, "write")
-        origin, target = origin_of(location.url)
-        trail = Trail("PUT", origin, target)
-        while True:
-            fields, certificate = _for_origin(shown, origin, (_TYPE,))
-            upload = self._wire.upload(
-                "PUT", origin, target, fields, incoming.size, expect=True, certificate=certificate
-            )
-            visit = (origin, target, shown)
-            if not upload.answered:
-                return StreamWriter(upload, incoming.size, *visit)
-            answer = upload.finish()
-            if not is_redirect(answer):
-                raise _refused(_visit("PUT", answer, *visit), writing=True)
-            origin, target = trail.follow(answer)
+        return StreamWriter(self._wire, self._shown(location, "write"), location, incoming.size)
 
     def stat(self, location: Location) -> Entry:
         """The entry; its size is None where the server does not tell."""
@@ -187,7 +173,7 @@ class HttpStore:
                 method, origin, target, all_fields, body, into=into, certificate=certificate
             )
             if answer.status not in redirects.STATUSES or not is_redirect(answer):
-                return _visit(method, answer, origin, target, shown, redirected=trail is not None)
+                return _Visit(answer, origin, target, trail is not None, shown, method)
             trail = trail or Trail(method, origin, target)
             origin, target = trail.follow(answer)
 
@@ -204,12 +190,6 @@ class HttpStore:
             else f"{credential.name} from {credential.origin}"
         )
         return _Shown(origin, fields, certificate, name)
-
-
-def _visit(
-    method: str, answer: Answer, origin: Origin, target: str, shown: _Shown, *, redirected: bool = False
-) -> _Visit:
-    return _Visit(answer, origin, target, redirected, shown, method)
 
 
 def _for_origin(
@@ -259,7 +239,7 @@ def _what(visit: _Visit) -> str:
     from ..credentials.redaction import redact_url
 
     through = "redirected to " if visit.redirected else ""
-    return f"{visit.what} {through}{redact_url(visit.origin.url(visit.target))}"
+    return f"{visit.method} {through}{redact_url(visit.origin.url(visit.target))}"
 
 
 def _refused(visit: _Visit, *, writing: bool = False) -> TransferError:
@@ -479,13 +459,37 @@ class StreamWriter:
     algorithms: tuple[str, ...] = ()
     descriptor: int | None = None
 
-    def __init__(self, upload: Upload, size: int | None, origin: Origin, target: str, shown: _Shown) -> None:
-        self._upload = upload
-        self._left = size
-        self._held = b""
-        self._origin = origin
-        self._target = target
+    def __init__(self, wire: Wire, shown: _Shown, location: Location, size: int | None) -> None:
+        self._wire = wire
         self._shown = shown
+        self._size = self._left = size
+        self._held = b""
+        self._sent = False
+        self._place = shown.origin, origin_of(location.url)[1]
+        self._trail = Trail("PUT", *self._place)
+        self._upload = self._begin()
+
+    def _begin(self) -> Upload:
+        """The upload at the place where redirects lead to."""
+        while True:
+            origin, target = self._place
+            fields, certificate = _for_origin(self._shown, origin, (_TYPE,))
+            upload = self._wire.upload(
+                "PUT", origin, target, fields, self._size, expect=True, certificate=certificate
+            )
+            if not upload.answered:
+                return upload
+            self._follow(upload)
+
+    def _follow(self, upload: Upload) -> None:
+        """Takes the next place from an early answer; raises what it means if it is no redirect."""
+        answer = upload.finish()
+        if self._sent or not is_redirect(answer):
+            raise _refused(self._visit(answer), writing=True)
+        self._place = self._trail.follow(answer)
+
+    def _visit(self, answer: Answer) -> _Visit:
+        return _Visit(answer, *self._place, False, self._shown, "PUT")
 
     def write(self, view: memoryview) -> None:
         if self._left is not None and len(view):
@@ -499,19 +503,18 @@ class StreamWriter:
         self._send(view)
 
     def _send(self, view: memoryview | bytes) -> None:
-        if not self._upload.send(view):
-            raise _refused(self._answered(), writing=True)
-
-    def _answered(self) -> _Visit:
-        answer = self._upload.finish()
-        return _visit("PUT", answer, self._origin, self._target, self._shown)
+        """Sends the piece; the first one also to where a redirect leads that came only now."""
+        while not self._upload.send(view):
+            self._follow(self._upload)
+            self._upload = self._begin()
+        self._sent = self._sent or len(view) > 0
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
         if self._left:
             self._upload.cut()
             raise Changed(f"the source ended {self._left} bytes before the size it announced")
         self._send(self._held)
-        return _receipt(self._answered())
+        return _receipt(self._visit(self._upload.finish()))
 
     def abort(self, *, keep: bool = False) -> None:
         self._upload.cut()

@@ -92,19 +92,22 @@ class S3Store:
                 f"writing {target.shown}: the key ends in /, as only folders do",
                 remedy="name the file in the destination",
             )
-        return S3Writer(target, self._context, incoming, lambda: self._quiet(target))
+        return S3Writer(target, self._context, incoming, self._abandon)
 
     def stat(self, location: Location) -> Entry:
         target = self._target(location, "read")
         if not target.key:
             drained(target.request("looking at", "HEAD"))
             return Entry("", None, is_directory=True)
-        try:
+        if not target.key.endswith("/"):
             return target.head()
+        try:
+            # Consoles and file gateways mark a folder by an empty object of this name.
+            target.head()
         except NotFound:
-            if target.key.endswith("/") and self._has_below(target):
-                return Entry("", None, is_directory=True)
-            raise
+            if not self._has_below(target):
+                raise
+        return Entry("", None, is_directory=True)
 
     def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
         from .s3_list import entries
@@ -183,8 +186,8 @@ class S3Store:
 
         return has_below(target)
 
-    def _quiet(self, target: Target) -> Target:
-        """The same target over connections that do not end with the run, for a few seconds."""
+    def _abandon(self, target: Target, upload: str) -> None:
+        """Removes an unfinished upload, over a connection that does not end with the run, within a few seconds."""
         from copy import copy
         from threading import Event
 
@@ -192,8 +195,13 @@ class S3Store:
         context.stop = Event()
         context.connect = min(_LAST_WORDS_SECONDS, context.connect)
         context.stall = min(_LAST_WORDS_SECONDS, context.stall)
-        service = Service(Wire(context), target.service.credential, insist_on_tls=False)
-        return Target(service, target.bucket, target.key, target.shown)
+        wire = Wire(context)
+        try:
+            service = Service(wire, target.service.credential, insist_on_tls=False)
+            again = Target(service, target.bucket, target.key, target.shown)
+            drained(again.request("abandoning", "DELETE", (("uploadId", upload),)))
+        finally:
+            wire.close()
 
 
 def _reader(answer: Answer, what: str, start: int, length: int | None, version: str | None) -> S3Reader:

@@ -22,25 +22,28 @@ ONE_COPY_MOST: Final = 5 << 30
 _PART: Final = 512 << 20
 
 
-def copy_step(source: Target, destination: Target, handle: str) -> CopyStep:
+def copy_step(
+    source: Target, destination: Target, handle: str, *, most: int = ONE_COPY_MOST, part: int = _PART
+) -> CopyStep:
     """One step, each a request that can take minutes on the server. `handle` is the JSON of an upload in progress.
 
-    An error ends the upload. Raises Changed when the source is not what it was at the first step.
+    More than `most` bytes are copied in pieces of `part`. An error ends the upload. Raises Changed when the source is
+    not what it was at the first step.
     """
     if not handle:
-        return _first(source, destination)
+        return _first(source, destination, most)
     state = _Upload.from_json(handle)
     try:
-        return state.next(source, destination)
+        return state.next(source, destination, part)
     except TransferError:
         state.abandon(destination)
         raise
 
 
-def _first(source: Target, destination: Target) -> CopyStep:
+def _first(source: Target, destination: Target, most: int) -> CopyStep:
     entry = source.head()
     size = entry.size or 0
-    if size > ONE_COPY_MOST:
+    if size > most:
         upload = start_upload(destination, False)
         return CopyStep(None, _Upload(upload, size, entry.version or "", []).to_json())
     doing = f"copying {source.shown} to"
@@ -74,8 +77,8 @@ class _Upload:
         state = {"upload": self._id, "size": self._size, "version": self._version, "etags": self._etags}
         return json.dumps(state, separators=(",", ":"))
 
-    def next(self, source: Target, destination: Target) -> CopyStep:
-        length = max(_PART, -(-self._size // PARTS_MOST))
+    def next(self, source: Target, destination: Target, part: int) -> CopyStep:
+        length = max(part, -(-self._size // PARTS_MOST))
         start = len(self._etags) * length
         if start >= self._size:
             etag = finish_upload(destination, self._id, [(etag, "") for etag in self._etags])

@@ -113,13 +113,13 @@ class S3Writer:
     descriptor: int | None = None
 
     def __init__(
-        self, target: Target, context: Context, incoming: Incoming, quiet: Callable[[], Target]
+        self, target: Target, context: Context, incoming: Incoming, abandon: Callable[[Target, str], None]
     ) -> None:
-        """`quiet` makes the target once more for a last request after the run was stopped."""
+        """`abandon` removes an unfinished upload, also when the run was stopped."""
         self._target = target
         self._context = context
         self._incoming = incoming
-        self._quiet = quiet
+        self._abandon = abandon
         self._whole: memoryview | None = None
         self._buffer: memoryview | None = None
         self._filled = 0
@@ -154,8 +154,7 @@ class S3Writer:
         if not upload:
             return
         try:
-            target = self._quiet()
-            drained(target.request("abandoning", "DELETE", (("uploadId", upload),)))
+            self._abandon(self._target, upload)
         except (TransferError, OSError) as error:
             self._context.log.debug("an unfinished upload stays at %s: %s", self._target.shown, error)
 

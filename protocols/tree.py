@@ -74,7 +74,7 @@ def remove(path: str, recursive: bool, stop: threading.Event) -> None:
 
 
 class _Level(NamedTuple):
-    """An open folder whose files are gone already, and the names of the folders that are left in it."""
+    """An open folder, and the names of the folders that are left in it once its files are gone."""
 
     name: str
     descriptor: int
@@ -82,7 +82,7 @@ class _Level(NamedTuple):
 
 
 def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
-    """Descends by descriptors, so that nobody can put a link in the way, and keeps no more than one path open."""
+    """Descends by descriptors, one for each level, so that nobody can put a link in the way."""
     levels: list[_Level] = []
     try:
         levels.append(_Level("", os.open(parent, _FOLDER), [name]))
@@ -96,6 +96,7 @@ def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
                 inner = _enter(level.descriptor, level.below.pop())
                 if inner is not None:
                     levels.append(inner)
+                    inner.below.extend(_without_files(inner.descriptor))
             elif len(levels) == 1:
                 return
             else:
@@ -103,7 +104,8 @@ def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
                 os.close(level.descriptor)
                 _drop(level.name, levels[-1].descriptor)
     except OSError as error:
-        where = os.path.join(parent, *(level.name for level in levels), os.fsdecode(error.filename or ""))
+        last = error.filename if isinstance(error.filename, str) and levels else ""
+        where = os.path.join(parent, *(level.name for level in levels), last)
         raise failure(error, "remove", where) from error
     finally:
         for level in levels:
@@ -111,23 +113,20 @@ def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
 
 
 def _enter(parent: int, name: str) -> _Level | None:
-    """The folder `name` with its files removed; None if it is gone, or was a folder a moment ago and is none now."""
+    """The folder `name`; None if it is gone, or was a folder a moment ago and is none now."""
     try:
-        descriptor = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            _unlink(name, parent)
-        elif error.errno != errno.ENOENT:
-            raise
+        return _Level(name, os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent), [])
+    except FileNotFoundError:
         return None
-    try:
-        return _Level(name, descriptor, _without_files(descriptor))
-    except BaseException:
-        os.close(descriptor)
-        raise
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+    _unlink(name, parent)
+    return None
 
 
 def _without_files(descriptor: int) -> list[str]:
+    """Removes everything that is no folder, and returns the names of the folders."""
     with os.scandir(descriptor) as children:
         found = [(child.name, child.is_dir(follow_symlinks=False)) for child in children]
     for name, is_folder in found:

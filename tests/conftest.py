@@ -1,6 +1,11 @@
 """Fixtures that several test files share; `servers/fixtures.py` describes them."""
 
-from servers.fixtures import (
+import pytest
+
+# Before anything imports it: the shipped suite then shows values when it fails, as test modules do.
+pytest.register_assert_rewrite("wf.protocols")
+
+from servers.fixtures import (  # noqa: E402
     bucket,
     proxy,
     pytest_terminal_summary,

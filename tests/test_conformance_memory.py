@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 from wf.protocols.capability import Capability, Publish, Shape
 from wf.protocols.conformance import StoreConformance
+from wf.protocols.errors import Denied
 from wf.protocols.locations import Location
 from wf.protocols.memory import FOREVER, Manners, MemoryServer
 
@@ -34,6 +35,11 @@ class TestMemory(StoreConformance):
         server.put("/cut", b"0123456789")
         server.truncate("/cut", 5)
         return server.location("/cut")
+
+    @pytest.fixture
+    def denied_location(self, server: MemoryServer) -> Location:
+        server.fail("open_read", "/denied", lambda: Denied("not for you"), times=FOREVER)
+        return server.location("/denied")
 
     @pytest.fixture
     def stalled_location(self, server: MemoryServer) -> Location:
@@ -89,6 +95,10 @@ class TestMemoryThatOnlyReads(TestMemory):
 
 class TestMemoryThatOnlyWrites(TestMemory):
     overrides: ClassVar[dict[str, object]] = {"read": False, "read_range": False, "read_version": False}
+
+    @pytest.fixture
+    def denied_location(self) -> None:
+        return None
 
     @pytest.fixture
     def cut_location(self) -> None:

@@ -66,7 +66,7 @@ def run(folder: Path, statement: str) -> list[str]:
 
 
 def locked(path: Path) -> Path:
-    path.chmod(0o000 if path.is_file() else 0o500)
+    path.chmod(0o000 if path.is_file() else 0o555)
     return path
 
 
@@ -145,3 +145,12 @@ def test_too_many_open_files_is_said_with_its_remedy(folder: Path) -> None:
     assert code == "refused"
     assert what == f"cannot read {folder}/a: Too many open files"
     assert "ulimit -n" in remedy
+
+
+def test_a_removal_that_is_denied_names_the_file_inside(folder: Path) -> None:
+    (folder / "tree" / "closed").mkdir(parents=True)
+    (folder / "tree").chmod(0o777)
+    (folder / "tree" / "closed" / "file").write_bytes(b"stays")
+    locked(folder / "tree" / "closed")
+    _, _, what, _ = run(folder, "store.remove(at('tree'), recursive=True)")
+    assert what == f"cannot remove {folder}/tree/closed/file: Permission denied"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,10 +26,20 @@ if TYPE_CHECKING:
     from wf.protocols.contract import Store
 
 
+@pytest.fixture(scope="module")
+def shared_bucket(seaweed_service: Seaweed) -> str:
+    return seaweed_service.new_bucket()
+
+
 class S3Conformance(StoreConformance):
     """What is the same with and without TLS."""
 
-    folders = False
+    _numbers = itertools.count(1)
+
+    @pytest.fixture
+    def bucket(self, shared_bucket: str) -> str:
+        """Bucket and a fresh folder in it: each bucket costs the service a set of volumes, of which it has few."""
+        return f"{shared_bucket}/{next(self._numbers)}"
 
     @pytest.fixture
     def capability(self) -> Capability:
@@ -44,6 +55,11 @@ class S3Conformance(StoreConformance):
         for name in names:
             self.put(store, folder.below(name), name.encode())
         assert {entry.path for entry in store.list(folder, recursive=False)} == names
+
+
+def planted(s3: Seaweed, path: str, data: bytes) -> None:
+    bucket, _, key = path.partition("/")
+    s3.client().put_object(Bucket=bucket, Key=key, Body=data)
 
 
 class TestS3(S3Conformance):
@@ -64,18 +80,18 @@ class TestS3(S3Conformance):
 
     @pytest.fixture
     def denied_location(self, s3: Seaweed, bucket: str) -> Location:
-        s3.client().put_object(Bucket=bucket, Key="secret", Body=b"secret")
+        planted(s3, f"{bucket}/secret", b"secret")
         return at(f"{bucket}/secret")._replace(site="denied")
 
     @pytest.fixture
     def cut_location(self, s3: Seaweed, bucket: str) -> Iterator[Location]:
-        s3.client().put_object(Bucket=bucket, Key="cut", Body=bytes(100_000))
+        planted(s3, f"{bucket}/cut", bytes(100_000))
         with fault_proxy(s3.port, cut(50_000, body=True)) as faulty:
             yield at(f"{bucket}/cut")._replace(site=str(faulty.port))
 
     @pytest.fixture
     def stalled_location(self, s3: Seaweed, bucket: str) -> Iterator[Location]:
-        s3.client().put_object(Bucket=bucket, Key="stalled", Body=bytes(100_000))
+        planted(s3, f"{bucket}/stalled", bytes(100_000))
         with fault_proxy(s3.port, stall(50_000, body=True)) as faulty:
             yield at(f"{bucket}/stalled")._replace(site=str(faulty.port))
 

@@ -312,7 +312,7 @@ class TestConnections:
         with ExitStack() as servers:
             for _ in range(20):
                 assert status(ask(wire, servers.enter_context(scripted()))) == 200
-            assert sum(map(len, wire._idle.values())) == 16
+            assert sum(map(len, wire._pool._idle.values())) == 16
 
     def test_a_refused_connection_is_about_the_host(self, wire: Wire) -> None:
         with closed_port() as port, pytest.raises(Unreachable, match="connection refused") as caught:

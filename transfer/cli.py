@@ -6,17 +6,17 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from .command_words import COMMANDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_COMMANDS = frozenset({"cp", "mkdir", "rm", "ls", "stat", "protocols", "completion", "man"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code. A word like `cp` is a command only as the first argument."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words and words[0] in _COMMANDS:
+        if words and words[0] in COMMANDS:
             from .person_commands import run_command
 
             return run_command(words[0], words[1:], os.environ)
@@ -34,7 +34,7 @@ def _batch(words: list[str]) -> int:
     import threading
 
     from .batch_command import complain, run_batch
-    from .options import batch_parser, settings_from
+    from .options import batch_parser, log_everything, settings_from
     from .version import VERSION
 
     parser = batch_parser()
@@ -43,11 +43,7 @@ def _batch(words: list[str]) -> int:
         print(f"wf-transfer {VERSION}")
         return 0
     if options.debug:
-        import logging
-
-        logging.basicConfig(
-            level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-        )
+        log_everything()
     try:
         settings = settings_from(options, os.environ)
     except ValueError as error:

@@ -66,7 +66,6 @@ class Engine:
             stop=stop, stall=settings.stall, slow_bytes=settings.slow_bytes, throttle=throttle
         )
         self._workers: list[Worker] = []
-        self._busy = 0
 
     def work(self) -> None:
         """The life of one worker thread."""
@@ -92,7 +91,7 @@ class Engine:
         return sum(worker.meter.finished + worker.meter.moved for worker in self._workers)
 
     def active(self) -> int:
-        return self._busy
+        return sum(worker.busy for worker in self._workers)
 
     def close(self) -> None:
         self._budget.close()
@@ -133,7 +132,7 @@ class Engine:
         worker.meter.finished += worker.meter.moved
         worker.meter.moved = 0
         began, clock = time.time(), time.monotonic()
-        self._busy += 1
+        worker.busy = True
         source, destination, first_leg = work.source, work.destination, work.spool is None
         try:
             result = self._perform(work, worker)
@@ -148,7 +147,7 @@ class Engine:
             )
             return
         finally:
-            self._busy -= 1
+            worker.busy = False
         if isinstance(result, Again):
             if first_leg and work.spool is not None:
                 self._note(

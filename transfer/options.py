@@ -7,6 +7,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
+from .command_words import COMMANDS
 from .settings import Evidence, Existing, Settings
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ _SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 _EPOCH: Final = 1_000_000_000
 """A plain number this large is a time, not a duration."""
 
-EPILOG: Final = """\
+EXIT_CODES: Final = """\
 exit codes: 0 all done; 1 some requests failed; 2 usage; 3 a digest did not match; 65 bad batch; 70 a defect of this
 program; 75 worth a later retry, or stopped; 77 missing or refused credential; 78 configuration
-
-first words that are commands of their own: cp mkdir rm ls stat protocols completion man (`wf-transfer cp --help`)
 """
+EPILOG: Final = f"""\
+commands, as first word (`wf-transfer cp --help` and so on tell more):
+{"".join(f"  {word:<20}  {sentence}{chr(10)}" for word, sentence in COMMANDS.items())}
+{EXIT_CODES}"""
 
 
 def batch_parser() -> ArgumentParser:
@@ -144,6 +147,16 @@ def settings_from(options: Namespace, environment: Mapping[str, str]) -> Setting
         stall=options.stall_seconds,
         bandwidth=options.bwlimit,
         seed=_seed(environment) if options.seed is None else options.seed,
+    )
+
+
+def log_everything() -> None:
+    """What -d means: every log line goes to standard error."""
+    import logging
+    import sys
+
+    logging.basicConfig(
+        level=logging.DEBUG, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
 
 

@@ -116,16 +116,18 @@ def pump(
             if now - window_began > limits.stall:
                 _insist_on_speed(moved - window_moved, now - window_began, limits)
                 window_began, window_moved = now, moved
-            try:
-                view = reader.read()
-            except TransferError as error:
-                error.at(End.SOURCE, "read")
-                if resume is None or not isinstance(error, Broken):
-                    raise
-                if own is not None:
-                    own.close()
-                reader = own = resume(moved, error)
-                view = reader.read()
+            while True:
+                try:
+                    view = reader.read()
+                    break
+                except TransferError as error:
+                    error.at(End.SOURCE, "read")
+                    if resume is None or not isinstance(error, Broken):
+                        raise
+                    if own is not None:
+                        own.close()
+                        own = None
+                    reader = own = resume(moved, error)
     finally:
         if own is not None:
             own.close()
@@ -156,10 +158,10 @@ def kernel_copy(
         copier.start()
     try:
         moved = pump(reader, first, None, hashing, limits, meter)
-    except TransferError:
+    except BaseException:
         if copier is not None:
             problems.append(InterruptedError())  # tells the copier that nobody wants the rest
-            copier.join()
+            copier.join()  # before the descriptors close and their numbers become another file's
         raise
     if copier is not None:
         copier.join()

@@ -119,6 +119,8 @@ class Worker:
         self.context = context
         self.limits = limits
         self.meter = Meter()
+        self.busy = False
+        """In the middle of an attempt."""
         self._stores: dict[str, Store] = {}
 
     def store(self, location: Location) -> Store:

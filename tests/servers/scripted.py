@@ -54,7 +54,7 @@ class Scripted:
     """Use `scripted()`."""
 
     def __init__(self, scripts: Sequence[Script], certificate: Pair | None) -> None:
-        self._scripts = list(scripts)
+        self.scripts = list(scripts)
         self._next = 0
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -118,7 +118,7 @@ class Scripted:
             name, _, value = field.partition(":")
             headers[name.lower()] = value.strip()
         with self._lock:
-            script = self._scripts[min(self._next, len(self._scripts) - 1)]
+            script = self.scripts[min(self._next, len(self.scripts) - 1)]
             self._next += 1
             at = len(self.requests)
             self.requests.append(Request(number, line, headers, b""))
@@ -150,7 +150,7 @@ def _body(stream: Stream, headers: dict[str, str]) -> bytes:
     if "chunked" not in headers.get("transfer-encoding", ""):
         return stream.read(int(headers.get("content-length", 0))) or b""
     parts = []
-    while size := int(stream.readline(), 16):
+    while size := int(stream.readline() or b"0", 16):
         parts.append(stream.read(size) or b"")
         stream.readline()
     stream.readline()

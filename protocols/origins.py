@@ -1,0 +1,123 @@
+"""Servers, and requests to them as the bytes of a head."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..credentials.kinds import Certificate
+    from .proxies import Proxy
+
+_AUTHORITY = re.compile(r"(?:[^@/]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::([0-9]{0,5}))?")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
+_TARGET = re.compile(r"[!-~]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class Origin(NamedTuple):
+    """A server: `host` in lower case and without the brackets of an IPv6 address."""
+
+    tls: bool
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """What the Host field says: the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    def url(self, target: str) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.authority}{target}"
+
+
+def origin_of(url: str) -> tuple[Origin, str]:
+    """The server and the request target (path and query) of an http or https URL.
+
+    User, password and fragment are dropped: they are never sent as part of a target. Raises Unsupported.
+    """
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in ("http", "https"):
+        raise Unsupported(f"{_redacted(url)}: not an http or https URL")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    # The last @ ends the user part: a password may hold one that nobody has encoded.
+    match = _AUTHORITY.fullmatch(rest[:end].rpartition("@")[2])
+    port = int(match[2] or 0) if match else 0
+    if match is None or port > 65535:
+        raise Unsupported(f"{_redacted(url)}: the host or the port cannot be understood")
+    target = rest[end:].partition("#")[0]
+    if not target.startswith("/"):
+        target = "/" + target
+    host = match[1].strip("[]").lower()
+    return Origin(scheme == "https", host, port or (443 if scheme == "https" else 80)), target
+
+
+class Route(NamedTuple):
+    """What a connection can be used for."""
+
+    origin: Origin
+    proxy: Proxy | None
+    certificate: Certificate | None
+
+
+class Request(NamedTuple):
+    method: str
+    origin: Origin
+    target: str
+    headers: Sequence[tuple[str, str]]
+    certificate: Certificate | None
+
+    def what(self) -> str:
+        """The request, for people."""
+        return f"{self.method} {_redacted(self.origin.url(self.target))}"
+
+    def head(self, proxy: Proxy | None, framing: str) -> bytes:
+        """The request's head. `framing` is lines that end in CRLF. Raises Unsupported for what cannot be sent."""
+        origin = self.origin
+        target = self.target
+        if not _TARGET.fullmatch(target):
+            raise Unsupported(f"{self.what()}: the URL has characters that no URL may have")
+        if proxy is not None and not origin.tls:
+            target = origin.url(target)
+        lines = [f"{self.method} {target} HTTP/1.1"]
+        given = ""
+        for name, value in self.headers:
+            if name not in _known_names:
+                _learn_name(name)
+            if _FORBIDDEN.search(value):
+                raise Unsupported(
+                    f"{self.what()}: the value of header {name} has characters that it may not have"
+                )
+            lines.append(f"{name}: {value}")
+            if len(name) in (4, 10):
+                given += name.lower()
+        if "host" not in given:
+            lines.append(f"Host: {origin.authority}")
+        if "user-agent" not in given:
+            lines.append("User-Agent: wf-transfer")
+        if proxy is not None and not origin.tls and proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
+        lines.append("Accept-Encoding: identity\r\n")
+        return ("\r\n".join(lines) + framing + "\r\n").encode("latin-1")
+
+
+_known_names: set[str] = set()
+
+
+def _learn_name(name: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise Unsupported(f"a header name has characters that it may not have: {name[:40]!r}")
+    if len(_known_names) < 256:
+        _known_names.add(name)
+
+
+def _redacted(url: str) -> str:
+    from ..credentials.redaction import redact_url
+
+    return redact_url(url)

@@ -1,0 +1,91 @@
+"""What a person's word means as a place, and how names are carried from one place to another."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from ..protocols.locations import Location, Rule, parse_location, rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//)?")
+_QUERY = re.compile(r"[?#]")
+_BUCKET_SCHEMES = frozenset({"s3", "s3s", "gs"})
+
+
+def place(word: str, site: str, environment: Mapping[str, str]) -> Location:
+    """The location a word names. Raises ValueError with a sentence for people.
+
+    A word without a scheme is a local path, character by character: its variables were the shell's business. So is one
+    like `a:b` where such a file exists.
+    """
+    if not word:
+        raise ValueError("an empty word names no place")
+    scheme = _SCHEME.match(word)
+    if scheme is None or (not scheme[1] and os.path.lexists(word)):
+        return Location(word, "file", "", 0, site)
+    try:
+        return parse_location(word, site=site, environment=environment)
+    except ValueError as error:
+        from .record_text import display_name
+
+        shown = display_name(word)
+        hint = "" if scheme[1] else f"; a local file of that name is written ./{shown}"
+        raise ValueError(f"{shown}: {error}{hint}") from None
+
+
+def bare_path(location: Location) -> str:
+    """The path without query and fragment."""
+    path = location.path
+    return _QUERY.split(path, maxsplit=1)[0] if rule_of(location.scheme) is Rule.URL else path
+
+
+def names_a_folder(location: Location) -> bool:
+    """Whether the spelling alone tells: a slash at the end, a whole bucket or server, `.` or `..`."""
+    path = bare_path(location)
+    if location.scheme in _BUCKET_SCHEMES and "/" not in path:
+        return True
+    return path.endswith("/") or path.rpartition("/")[2] in ("", ".", "..")
+
+
+def last_name(location: Location) -> str:
+    """The last part of the path as a name, decoded; empty if the path ends with none."""
+    name = bare_path(location).rstrip("/").rpartition("/")[2]
+    return "" if name in (".", "..") else decoded(name, location.scheme)
+
+
+def decoded(relative: str, scheme: str) -> str:
+    """The name behind a relative path that is spelled as `scheme` wants it."""
+    if rule_of(scheme) is not Rule.URL or "%" not in relative:
+        return relative
+    from urllib.parse import unquote
+
+    return unquote(relative, errors="surrogateescape")
+
+
+def below(folder: Location, relative: str) -> Location:
+    """The place of a name, as `decoded` gives it, inside a folder; the folder itself for an empty one."""
+    if not relative:
+        return folder
+    if rule_of(folder.scheme) is Rule.URL:
+        from urllib.parse import quote
+
+        relative = quote(relative, errors="surrogateescape")
+    return folder.below(relative)
+
+
+def why_unsafe(relative: str, destination_scheme: str) -> str:
+    """Why a name that somebody else chose is not joined to a destination; empty if it can be."""
+    parts = relative.split("/")
+    if "\0" in relative:
+        return "its name contains a NUL"
+    if relative.startswith("/"):
+        return "its name is absolute"
+    if ".." in parts:
+        return "its name leads out of the folder with `..`"
+    if destination_scheme not in _BUCKET_SCHEMES and ("" in parts or "." in parts):
+        return "its name has an empty part or `.` in it, which a folder cannot hold"
+    return ""
