@@ -17,13 +17,14 @@ The form is the INI one that workflow planners ship with a job::
     [https://data.example.org]
     header.X-Auth = ...
 
-`%` is plain text, `#` and `;` begin a comment only at the start of a line, a value ends with its line. Key names
-are compared without case; a section's name is compared as it is written.
+`%` is plain text, `#` and `;` begin a comment at the start of a line and after a section's `]`, never behind a value; a
+value ends with its line. Key names are compared without case; a section's name is compared as it is written.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -130,9 +131,10 @@ def parse_credentials(text: str, path: str) -> CredentialsFile:
 
 
 def _new_section(line: str, number: int, path: str, sections: dict[str, Section]) -> Section:
-    if not line.endswith("]") or not line[1:-1].strip():
+    match = re.fullmatch(r"\[(.+?)\]\s*(?:[#;].*)?", line)
+    name = match[1].strip() if match else ""
+    if not name:
         raise _wrong(path, number, "a section is written [name]")
-    name = line[1:-1].strip()
     if name in sections:
         first = sections[name].line
         raise _wrong(path, number, f"section [{printable(name)}] appears again; it began in line {first}")

@@ -240,6 +240,7 @@ class Neighbours:
 
     def __init__(self, web: Nginx, job: Job) -> None:
         self._web, self._job = web, job
+        self.root, self.port = web.root, web.port
         for name in ("before", "after"):
             (web.root / f"{name}.dat").write_bytes(name.encode() * 1000)
 

@@ -29,6 +29,8 @@ class Pool:
         self._idle: dict[Route, list[Connection]] = {}
         self.deaf: set[Origin] = set()
         """Servers that did not react to `Expect: 100-continue`."""
+        self.earnest: set[Origin] = set()
+        """Servers that meant it when they said `100 Continue`."""
         self._closed = False
 
     def kept(self, route: Route, *, check: bool) -> Connection | None:

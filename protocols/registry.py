@@ -86,6 +86,7 @@ S3: Final = Capability(
     make_directory=True,
     remove=True,
     remove_recursive=True,
+    digest=("sha256",),
     credentials=("access-key",),
     notes="A folder is a prefix: making one creates the bucket, removing one removes the keys below it.",
 )

@@ -20,6 +20,7 @@ from .errors import (
     ServerFault,
     Unsupported,
 )
+from .statuses import kind_of, retry_after
 
 if TYPE_CHECKING:
     from typing import Final
@@ -100,19 +101,6 @@ _CODES: Final[dict[str, _Meaning]] = {
     "InvalidLocationConstraint": (Misconfigured, "set the region of this site to one that the service has"),
 }
 
-_STATUSES: Final[dict[int, _Meaning]] = {
-    401: (Denied, _ACCESS),
-    403: (Denied, _ACCESS),
-    404: (NotFound, ""),
-    408: (Broken, ""),
-    409: (ServerFault, ""),
-    412: (Changed, ""),
-    416: (Changed, ""),
-    429: (Busy, ""),
-    503: (Busy, ""),
-    507: (NoSpace, ""),
-}
-
 _MESSAGE_MOST: Final = 200
 
 
@@ -120,19 +108,17 @@ def fault_error(
     what: str, status: int, fault: Fault, headers: Fields, host: str, credential: AccessKey
 ) -> TransferError:
     """The error that an answer means. `what` says what was being done, and to what."""
-    kind, remedy = _CODES.get(fault.code) or _STATUSES.get(status) or (_kind_of(status), "")
+    kind, remedy = _CODES.get(fault.code) or _by_status(status)
     text = f"{what}: {_told(status, fault)}"
     if kind is Denied and credential.access_key:
         text += f" (access key {credential.name}, from {credential.origin})"
-    return kind(text, host=host, remedy=remedy, retry_after=_retry_after(headers))
+    return kind(text, host=host, remedy=remedy, retry_after=retry_after(headers))
 
 
-def _kind_of(status: int) -> type[TransferError]:
+def _by_status(status: int) -> _Meaning:
     if 300 <= status < 400:
-        return Misconfigured
-    if 400 <= status < 500 or status == 501:
-        return Unsupported
-    return ServerFault
+        return Misconfigured, "set the endpoint and the region of this bucket"
+    return kind_of(status), _ACCESS if status in (401, 403) else ""
 
 
 def _told(status: int, fault: Fault) -> str:
@@ -142,9 +128,3 @@ def _told(status: int, fault: Fault) -> str:
         return f"the server answered {status}"
     message = printable(redact(fault.message[:_MESSAGE_MOST])).strip().rstrip(".")
     return f"{printable(fault.code[:60])} ({status})" + (f": {message}" if message else "")
-
-
-def _retry_after(headers: Fields) -> float | None:
-    """Seconds that the server wants us to wait (RFC 9110, 10.2.3), in its form of a number."""
-    text = headers.get("retry-after") or ""
-    return float(text) if text.isdecimal() and len(text) < 7 else None

@@ -151,9 +151,10 @@ def remove_bucket(target: Target) -> None:
 def remove_below(target: Target) -> None:
     """Removes the key itself and every key under `key/`, never another key that begins alike."""
     held = [target.key] if target.key and not target.key.endswith("/") else []
+    prefix = _folder(target.key)
     try:
-        for page in _pages(target, _folder(target.key), ""):
-            held += [item.key for item in page.items]
+        for page in _pages(target, prefix, ""):
+            held += [item.key for item in page.items if item.key.startswith(prefix)]
             while len(held) >= _BATCH:
                 _remove_batch(target, held[:_BATCH])
                 del held[:_BATCH]

@@ -15,6 +15,7 @@ from .errors import Broken, Denied, ServerFault, TransferError, Unsupported
 from .s3_errors import fault_error
 from .s3_service import drained, etag_of, sha256_told, size_of, verifies
 from .s3_xml import NotXml, complete_upload, fault_in, name_of, parse, text_of
+from .statuses import seconds_of_date
 from .values import Entry, Receipt
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Target:
             size_of(headers, f"{doing} {self.shown}", self.service.host),
             etag_of(headers),
             False,
-            _seconds(headers.get("last-modified") or ""),
+            seconds_of_date(headers.get("last-modified") or ""),
             (Digest("sha256", value),) if value else (),
         )
 
@@ -274,15 +275,3 @@ def _with_checksums(service: Service, send: Callable[[bool], Answer]) -> Answer:
         answer = send(False)
         service.sends_checksums = False
         return answer
-
-
-def _seconds(date: str) -> float | None:
-    """An HTTP date in seconds since 1970; None for what is none."""
-    if not date:
-        return None
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _EXPECT_SECONDS: Final = 1.0
 """How long a server may think about `Expect: 100-continue` before the body is sent all the same."""
+_SECOND_THOUGHT: Final = 0.02
+"""nginx says `100 Continue` to every upload and then, at once, that it refuses it or that it is to go elsewhere."""
 
 
 class Upload:
@@ -67,8 +69,10 @@ class Upload:
         try:
             connection.send([head])
             status = ear.listen(_EXPECT_SECONDS)
-            while 100 < status < 200:
+            while 100 < status < 200:  # 102 Processing and its like
                 status = ear.listen(_EXPECT_SECONDS)
+            if status == 100 and self._request.origin not in self._pool.earnest:
+                ear.listen(_SECOND_THOUGHT)
         except OSError as error:
             if connection.served and not connection.heard and is_end(error):
                 connection.close()
@@ -164,6 +168,8 @@ class Upload:
             connection.close()
             text = f"{self._request.what()}: answered {received[0].status} before it had the whole body"
             raise ServerFault(text, host=connection.peer)
+        if received[0].status < 300:
+            self._pool.earnest.add(self._request.origin)
         return self._pool.answer(
             connection, self._route, self._request, ear.view, received, whole=not self.answered
         )

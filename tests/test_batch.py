@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -308,3 +309,33 @@ def test_repeated_strings_are_shared() -> None:
     assert one.linkage is other.linkage
     assert one.destinations[0].site is other.destinations[0].site
     assert one.sources[0].kind is other.sources[0].kind
+
+
+def test_a_request_takes_about_a_kibibyte() -> None:
+    count = 2000
+    text = json.dumps(
+        [
+            transfer(
+                id=1000 + n,
+                lfn=f"run{n:06d}/f.a",
+                linkage="input",
+                attributes={
+                    "size": "2048",
+                    "checksum.type": "sha256",
+                    "checksum.value": f"{n:064x}",
+                    "user": "x" * 500,
+                },
+                src_urls=[
+                    {"url": f"https://data.example.org:8443/store/run/{n:06d}/f.a", "site_label": "store"}
+                ],
+            )
+            for n in range(count)
+        ]
+    )
+    tracemalloc.start()
+    batch = load_batch(text)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(batch.requests) == count
+    assert kept / count < 1200
+    assert peak < kept + 200_000

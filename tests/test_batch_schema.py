@@ -260,6 +260,7 @@ def test_the_schema_beside_the_package_is_current() -> None:
     assert text == batch_schema.rendered(), "run `python -m wf.transfer.batch_schema`"
 
 
+@pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not here")
 def test_the_tables_of_the_guide_are_current() -> None:
     text = GUIDE.read_text(encoding="utf-8")
     assert all(f"<!-- keys: {sort} -->" in text for sort in batch_schema.OBJECTS)
@@ -282,6 +283,8 @@ def test_every_spelling_of_an_algorithm_is_in_the_schema() -> None:
 
 def examples() -> list[str]:
     """The fenced `json` blocks of the guide."""
+    if not GUIDE.exists():
+        return []
     return [block.partition("```")[0] for block in GUIDE.read_text(encoding="utf-8").split("```json\n")[1:]]
 
 

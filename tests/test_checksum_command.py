@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wf.checksum.cli import main, parser
+from wf.checksum.cli import main
+from wf.checksum.options import parser
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -418,3 +418,14 @@ def test_every_error_names_a_remedy() -> None:
         with pytest.raises(CredentialError) as caught:
             find(scheme, host, **environment)
         assert caught.value.remedy
+
+
+def test_the_public_names_are_all_there_and_cost_nothing_before_they_are_used() -> None:
+    import wf.credentials
+
+    for name in wf.credentials.__all__:
+        assert getattr(wf.credentials, name).__name__ == name
+    with pytest.raises(AttributeError):
+        wf.credentials.no_such_name  # noqa: B018 - the look-up is what is tested
+    code = "import sys, wf.credentials; sys.exit(any(m.startswith('wf.credentials.') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

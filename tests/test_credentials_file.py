@@ -27,6 +27,11 @@ def test_both_delimiters_and_windows_line_ends_are_understood() -> None:
     assert file.sections["s"].spelled["a"] == "A"
 
 
+def test_a_section_may_have_brackets_in_its_name_and_a_comment_behind_it() -> None:
+    file = parse_credentials("[http://[::1]:80]  # [v6]\nx = 1\n[b]\n", "f")
+    assert list(file.sections) == ["http://[::1]:80", "b"]
+
+
 def test_a_site_with_a_dash_may_be_written_with_an_underscore() -> None:
     file = parse_credentials("[my_site]\nendpoint = x\n", "f")
     section = file.first(("my-site",))

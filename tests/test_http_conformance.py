@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 class TestHttp(StoreConformance):
-
     @pytest.fixture
     def capability(self) -> Capability:
         return HTTP

@@ -36,6 +36,9 @@ def run_batch(
     except BatchError as error:
         complain(str(error))
         return Exit.BAD_BATCH
+    except ValueError as error:
+        complain(str(error))
+        return Exit.CONFIGURATION
     for warning in batch.warnings:
         complain(f"warning: {warning}")
     credentials = _credentials(options, environment)
@@ -127,12 +130,26 @@ def _batch(options: Namespace, environment: Mapping[str, str]) -> Batch:
             data = file.read()
     batch = load_batch(data, environment=environment, name=name)
     del data
+    return _with_expectations(batch, options)
+
+
+def _with_expectations(batch: Batch, options: Namespace) -> Batch:
+    """The batch with what the `.meta` files of the working directory and of `--meta` expect.
+
+    Raises ValueError for a file that was asked for and is none.
+    """
     found = sorted(entry for entry in os.listdir(".") if entry.endswith(".meta"))
     if not found and not options.meta:
         return batch
     from .expectations import apply_expectations, read_meta_files
 
-    return apply_expectations(batch, read_meta_files([*options.meta, *found]))
+    asked = read_meta_files(options.meta)
+    if asked.faults:
+        raise ValueError(asked.faults[0])
+    expectations = read_meta_files([*options.meta, *found])
+    for fault in expectations.faults:
+        complain(f"warning: {fault}")
+    return apply_expectations(batch, expectations)
 
 
 def _credentials(options: Namespace, environment: Mapping[str, str]) -> CredentialSource:

@@ -154,7 +154,7 @@ OBJECTS: Final[dict[str, tuple[Key, ...]]] = {
         Key("recursive", FLAG, "remove a folder and everything in it", default="false"),
     ),
     "checksum": (
-        Key("type", ALGORITHM, f"{', '.join(f'`{name}`' for name in SIZES)}", default="sha256"),
+        Key("type", ALGORITHM, "the algorithm, in any case", default="sha256"),
         Key("value", HEX, "the digest in hexadecimal", required=True),
     ),
     "attributes": (

@@ -126,7 +126,7 @@ class _Collection:
             return True
 
     def _insist_on_name(self, source: Location, name: str, destination: Location) -> None:
-        why = why_unsafe(name, destination.scheme) if name else "it does not end with a name"
+        why = why_unsafe(name, folders=True) if name else "it does not end with a name"
         if not why and "/" in name:
             why = "its name contains a slash"
         if why:
@@ -138,14 +138,15 @@ class _Collection:
             raise LocalRefused(
                 f"{source.shown} would be copied into itself", remedy="choose a destination elsewhere"
             )
-        tree = _Tree(self._can_write(root))
+        can = self._can_write(root)
+        tree = _Tree(can)
         for entry in self._entries(source):
             name = decoded(entry.path, source.scheme)
             if entry.is_directory:
                 tree.folders.add(name)
             else:
                 tree.files.add(name)
-                why, remedy = _why_not(source, entry, name, root)
+                why, remedy = _why_not(source, entry, name, can)
                 if not why:
                     tree.copied.add(name)
                     self._add_file(source.below(entry.path), below(root, name), name)
@@ -204,11 +205,11 @@ class _Collection:
         self._requests.append(Transfer(number, "", name, (source,), (destination,), expected=self._expected))
 
     def _add_folders(self, source: Location, root: Location, tree: _Tree) -> None:
-        for name in sorted(tree.to_make(root.scheme)):
+        for name in sorted(tree.to_make()):
             self._requests.append(MakeDirectory(len(self._requests), "", below(root, name)))
-        for name in sorted(tree.unsafe(root.scheme)):
+        for name in sorted(tree.unsafe()):
             place = source.below(name)
-            self._refuse_entry(place, root, why_unsafe(name, root.scheme), _RENAME)
+            self._refuse_entry(place, root, why_unsafe(name, folders=True), _RENAME)
 
     def _refuse_entry(self, place: Location, root: Location, why: str, remedy: str) -> None:
         self._refuse(place, root, LocalRefused(f"{place.shown} is not copied: {why}", remedy=remedy))
@@ -230,17 +231,17 @@ class _Tree:
         self.copied = set[str]()
         """Those of `files` that are not refused."""
 
-    def to_make(self, scheme: str) -> set[str]:
+    def to_make(self) -> set[str]:
         """The folders, the tree's own (`""`) included, that no other request makes on its way."""
-        if not self._can.make_directory:
+        if not (self._can.folders and self._can.make_directory):
             return set()
         made = _parents(self.copied) if self._can.write_create_parents else set()
-        safe = {name for name in self.folders if not why_unsafe(name, scheme)}
+        safe = {name for name in self.folders if not why_unsafe(name, folders=self._can.folders)}
         return ({""} | safe) - _parents(safe) - made
 
-    def unsafe(self, scheme: str) -> set[str]:
+    def unsafe(self) -> set[str]:
         """The folders of forbidden names that hold nothing which is refused already."""
-        forbidden = {name for name in self.folders if why_unsafe(name, scheme)}
+        forbidden = {name for name in self.folders if why_unsafe(name, folders=self._can.folders)}
         return forbidden - _parents(self.folders) - _parents(self.files)
 
 
@@ -248,9 +249,9 @@ def _parents(names: set[str]) -> set[str]:
     return {name.rpartition("/")[0] for name in names}
 
 
-def _why_not(source: Location, entry: Entry, name: str, root: Location) -> tuple[str, str]:
+def _why_not(source: Location, entry: Entry, name: str, destination_can: Capability) -> tuple[str, str]:
     """Why a file of a tree is not copied, and what to do; empty if it is."""
-    why = why_unsafe(name, root.scheme)
+    why = why_unsafe(name, folders=destination_can.folders)
     if why:
         return why, _RENAME
     # Only local listings show what is neither file nor folder, and then without a size.

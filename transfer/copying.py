@@ -15,6 +15,7 @@ from ..protocols.errors import (
     End,
     Mismatch,
     NotFound,
+    Reach,
     Stopped,
     TransferError,
     Unsupported,
@@ -48,12 +49,7 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again:
     transfer = work.request
     assert isinstance(transfer, Transfer)
     if transfer.verify_remote and transfer.expected is None:
-        raise Unverified(
-            "verify_checksum_remote was asked for, but no checksum is expected",
-            end=End.NEITHER,
-            step="plan",
-            remedy="give a checksum in the batch, or a .meta file that names the lfn",
-        )
+        raise _nothing_to_verify()
     if work.spool is None:
         present = already_there(transfer, work, worker)
         if present is not None:
@@ -64,14 +60,21 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again:
     if route is Route.STAGED and work.spool is None:
         return _first_leg(transfer, work, worker, budget)
     if route is Route.LINK:
-        copied: Copied | Again = _link(transfer, work, worker)
-    elif route is Route.MOVE:
-        copied = _move(transfer, work, worker)
-    else:
-        copied = _stream(transfer, work, worker, route)
-    if isinstance(copied, Again):
-        return copied
-    return verified_further(transfer, work.destination, worker, copied)
+        return _link(transfer, work, worker)
+    if route is Route.MOVE:
+        return _move(transfer, work, worker)
+    return _verified_stream(transfer, work, worker, route)
+
+
+def _nothing_to_verify() -> Unverified:
+    error = Unverified(
+        "verify_checksum_remote was asked for, but no checksum is expected",
+        end=End.NEITHER,
+        step="plan",
+        remedy="give a checksum in the batch, or a .meta file that names the lfn",
+    )
+    error.reach = Reach.REQUEST
+    return error
 
 
 def route_of(work: Work, worker: Worker) -> Route:
@@ -115,10 +118,12 @@ class _Pour:
         """Bytes of two different sources were joined."""
 
 
-def _stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again:
+def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again:
     """Local copy, direct, streamed, and the second leg of staged."""
     copied = _pour(_Pour(transfer, work, worker, work.destination))
-    return copied if isinstance(copied, Again) else copied._replace(route=route)
+    if isinstance(copied, Again):
+        return copied
+    return verified_further(transfer, work.destination, worker, copied._replace(route=route))
 
 
 def _first_leg(transfer: Transfer, work: Work, worker: Worker, budget: SpoolBudget) -> Again:
@@ -165,7 +170,7 @@ def _pour(job: _Pour) -> Copied | Again:
 
 def _pour_whole(job: _Pour, reader: Reader, view: memoryview) -> Copied:
     """The whole file is in `view`: it is verified before the destination is opened."""
-    worker, size = job.worker, len(view)
+    worker, size, began = job.worker, len(view), time.time()
     hashing = Hashing(tuple(digest.algorithm for digest in job.expected))
     hashing.update(view)
     digests = hashing.digests()
@@ -186,8 +191,12 @@ def _pour_whole(job: _Pour, reader: Reader, view: memoryview) -> Copied:
                 worker.limits.throttle.take(size)
     except BaseException as error:
         _give_up(writer, error, worker)
+        if isinstance(error, TransferError):
+            after_cut(error, job.destination, worker, began, size)
         raise
-    return publish(job.destination, worker, writer, size, digests)._replace(checked=_counts(job, checked))
+    return publish(job.destination, worker, writer, size, digests, began)._replace(
+        checked=_counts(job, checked)
+    )
 
 
 def _pour_stream(job: _Pour, reader: Reader, view: memoryview) -> Copied:
@@ -196,14 +205,18 @@ def _pour_stream(job: _Pour, reader: Reader, view: memoryview) -> Copied:
     try:
         hashing = Hashing((*(digest.algorithm for digest in job.expected), *writer.algorithms))
         moved = _pump(job, reader, view, writer, hashing)
+        if reader.size is not None and moved != reader.size:
+            raise Broken(f"{moved} of {reader.size} bytes came", end=End.SOURCE, step="read")
         digests = hashing.digests()
         checked = _right_source(job, digests, moved)
     except BaseException as error:
         _give_up(writer, error, worker)
-        if isinstance(error, TransferError) and not isinstance(error, Stopped):
+        if isinstance(error, TransferError):
             after_cut(error, job.destination, worker, began, worker.meter.moved)
         raise
-    return publish(job.destination, worker, writer, moved, digests)._replace(checked=_counts(job, checked))
+    return publish(job.destination, worker, writer, moved, digests, began)._replace(
+        checked=_counts(job, checked)
+    )
 
 
 def _pump(job: _Pour, reader: Reader, view: memoryview, writer: Writer, hashing: Hashing) -> int:
@@ -224,7 +237,11 @@ class _Resumption:
         self._job = job
         self._size = reader.size
         position = job.work.position
-        others = [index for index in range(len(job.work.sources)) if index > position.source]
+        others = [
+            index
+            for index in range(position.source + 1, len(job.work.sources))
+            if not position.sources.struck_off >> index & 1
+        ]
         self._others = iter(others if job.work.spool is None and job.transfer.expected is not None else ())
         self._again_here = reader.version is not None
         self._version = reader.version
@@ -250,6 +267,8 @@ class _Resumption:
             return None
         try:
             reader = worker.store(location).open_read(location, start=offset, version=version)
+        except Stopped as error:
+            raise error.at(End.SOURCE, "read") from error.__cause__
         except TransferError:
             return None
         if reader.size == self._size:
@@ -302,7 +321,9 @@ def _give_up(writer: Writer, error: BaseException, worker: Worker) -> None:
 def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
     source, destination = work.source, work.destination
     assert source is not None
-    wants_digest = worker.plan.settings.verify_links or transfer.generate_checksum
+    wants_digest = (
+        worker.plan.settings.verify_links or transfer.generate_checksum or _insists(transfer, worker)
+    )
     digests, checked = _hashed_source(transfer, source, worker) if wants_digest else ((), False)
     _check_local_size(transfer, source, worker, must_exist=transfer.verify_symlink_source)
     try:
@@ -310,14 +331,17 @@ def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
         receipt = linker.link(source, destination, check=transfer.verify_symlink_source)
     except TransferError as error:
         raise error.at(_blamed(error), "link") from error.__cause__
-    evidence = Evidence.SIZE if receipt.size is not None and transfer.size is not None else Evidence.NONE
+    if digests:
+        evidence = Evidence.READ_BACK  # what a reader of the link gets is what was hashed
+    else:
+        evidence = Evidence.SIZE if receipt.size is not None and transfer.size is not None else Evidence.NONE
     return Copied(Route.LINK, receipt.size or 0, digests, evidence, checked)
 
 
 def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again:
     source, destination = work.source, work.destination
     assert source is not None
-    wants_digest = transfer.expected is not None or transfer.generate_checksum
+    wants_digest = transfer.expected is not None or transfer.generate_checksum or _insists(transfer, worker)
     digests, checked = _hashed_source(transfer, source, worker) if wants_digest else ((), False)
     _check_local_size(transfer, source, worker, must_exist=True)
     try:
@@ -326,17 +350,25 @@ def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again:
         return _move_by_copy(transfer, work, worker, source)
     except TransferError as error:
         raise error.at(_blamed(error), "move") from error.__cause__
-    return Copied(Route.MOVE, receipt.size or 0, digests, Evidence.SIZE, checked)
+    evidence = Evidence.READ_BACK if digests else Evidence.SIZE  # it is the very file that was hashed
+    return Copied(Route.MOVE, receipt.size or 0, digests, evidence, checked)
 
 
 def _move_by_copy(transfer: Transfer, work: Work, worker: Worker, source: Location) -> Copied | Again:
-    """Between file systems a move is a copy after which the source goes."""
-    copied = _stream(transfer, work, worker, Route.MOVE)
+    """Between file systems a move is a copy after which the source goes; it goes when the copy has been verified."""
+    copied = _verified_stream(transfer, work, worker, Route.MOVE)
+    if isinstance(copied, Again):
+        return copied
     try:
         worker.store(source).remove(source, recursive=False)
     except TransferError as error:
         raise error.at(End.SOURCE, "remove the moved file") from error.__cause__
     return copied
+
+
+def _insists(transfer: Transfer, worker: Worker) -> bool:
+    """More than a size is asked for. What is linked or moved is hashed before: afterwards nothing could be undone."""
+    return transfer.verify_remote or worker.plan.settings.require_evidence.strength > Evidence.SIZE.strength
 
 
 def _blamed(error: TransferError) -> End:

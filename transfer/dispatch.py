@@ -42,13 +42,25 @@ def gate_key(location: Location | None) -> str:
     return f"{location.scheme}://{location.endpoint}"
 
 
+def _gates_of(key: Key) -> tuple[str, ...]:
+    """The gates that a lane passes, each once. That of local files counts only where no service is involved.
+
+    Otherwise two downloads from a silent host would keep all other downloads waiting.
+    """
+    source, destination = key
+    if source == destination or not destination:
+        return (source,)
+    return (source, destination) if source else (destination,)
+
+
 class Lane:
     """The queue between two endpoints."""
 
-    __slots__ = ("entered", "key", "queue")
+    __slots__ = ("entered", "gates", "key", "queue")
 
     def __init__(self, key: Key) -> None:
         self.key = key
+        self.gates = _gates_of(key)
         self.queue: deque[Request | Work] = deque()
         self.entered = 0.0
         """When the last worker entered."""
@@ -167,7 +179,7 @@ class Dispatcher:
         """Gives the worker's places at both endpoints back."""
         with self._lock:
             if entry.down is None:
-                for name in set(entry.lane.key):
+                for name in entry.lane.gates:
                     self._active[name] -= 1
             if entry.lane.queue and entry.lane not in self._rotation:
                 self._rotation.append(entry.lane)
@@ -178,7 +190,7 @@ class Dispatcher:
         with self._lock:
             count = 0
             for lane in self._rotation:
-                room = min(self._gate(name).limit - self._active.get(name, 0) for name in lane.key)
+                room = min(self._gate(name).limit - self._active.get(name, 0) for name in lane.gates)
                 count += max(0, min(room, len(lane.queue)))
             return max(0, count - self._idle)
 
@@ -186,7 +198,7 @@ class Dispatcher:
 
     def answered(self, key: Key) -> None:
         """Both endpoints did what was asked."""
-        for name in key:
+        for name in _gates_of(key):
             gate = self._gates.get(name)
             if gate is not None and gates.succeeded(gate) is not gate:
                 with self._lock:
@@ -195,6 +207,8 @@ class Dispatcher:
 
     def strike(self, name: str, error: TransferError, began: float) -> None:
         """The endpoint failed as such; `began` is when the attempt did, in monotonic seconds."""
+        if not name:
+            return  # this machine's own files have no host that could cool
         with self._lock:
             now = time.monotonic()
             self._gates[name] = gates.struck(
@@ -228,7 +242,7 @@ class Dispatcher:
 
     def _admit(self, lane: Lane, now: float) -> tuple[Entry | None, float | None]:
         """A stay in the lane, or None and when to ask again (None: when somebody leaves)."""
-        for name in lane.key:
+        for name in lane.gates:
             gate = self._gate(name)
             if gate.cooling(now):
                 if gate.down:
@@ -236,14 +250,14 @@ class Dispatcher:
                 return None, gate.cooling_until
             if self._active.get(name, 0) >= gate.limit:
                 return None, None
-        for name in set(lane.key):
+        for name in lane.gates:
             self._active[name] = self._active.get(name, 0) + 1
         lane.entered = now
         return Entry(lane, now + SLICE, None), None
 
     def _may_stay(self, lane: Lane) -> bool:
         """Reads without the lock: a moment's delay does no harm."""
-        for name in lane.key:
+        for name in lane.gates:
             gate = self._gates[name]
             if self._active[name] > gate.limit or (gate.strikes and gate.cooling(time.monotonic())):
                 return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from ..protocols.context import Context
 from ..protocols.errors import Defect, End, Reach, Stopped, TransferError, Unreachable
 from .copying import copy, route_of
 from .dispatch import Dispatcher, gate_key, key_of
+from .gates import RETRY_AFTER_MOST
 from .logs import Log
 from .outcomes import Attempt, Outcome, Status
 from .planning import obstacle
@@ -24,19 +24,17 @@ from .settings import Evidence
 from .staging import SpoolBudget
 from .surroundings import Surroundings
 from .throttle import Throttle
+from .waits import BackOff
 from .work import Again, Copied, Work, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final
 
     from ..protocols.locations import Location
     from .dispatch import Entry
     from .planning import Plan
+    from .retries import Move
     from .surroundings import CredentialSource
-
-RETRY_AFTER_MOST: Final = 900.0
-"""A server that wants to be left alone for longer than this many seconds is left alone for good."""
 
 
 class Engine:
@@ -58,8 +56,11 @@ class Engine:
         """Outcomes that the governing thread has not seen yet."""
         self.nudge = threading.Event()
         """Set when the governing thread should look."""
+        self.broken = False
+        """A worker failed outside of any attempt: a defect of the engine."""
         self._budget = SpoolBudget(settings.spool_directory, settings.spool_bytes)
         self._refusals = Refusals()
+        self._wait = BackOff(settings.back_off, settings.back_off_most)
         self._surroundings = Surroundings(credentials, environment)
         throttle = Throttle(settings.bandwidth, stop) if settings.bandwidth else None
         self._limits = Limits(
@@ -78,13 +79,14 @@ class Engine:
                 finally:
                     self.dispatcher.leave(entry)
                 self.nudge.set()
-        except Exception as error:  # noqa: BLE001 - a worker must never die silently
+        except BaseException as error:  # noqa: BLE001 - a worker must never die silently
             # Nothing above may fail. If it does, the run ends instead of hanging.
+            self.broken = True
             self.log.defect("a worker", error)
             self.stop.set()
         finally:
-            worker.close()
             self.nudge.set()
+            worker.close()
 
     def moved(self) -> int:
         """Bytes moved so far by all workers, repeated ones included."""
@@ -139,17 +141,16 @@ class Engine:
         except TransferError as error:
             self._failed(worker, work, error, key, began, clock)
             return
-        except Exception as error:  # noqa: BLE001 - a protocol's defect is that request's failure
-            what = f"defect in {work.destination.scheme}: {type(error).__name__}: {error}"
-            self.log.defect(what, error)
-            self._failed(
-                worker, work, Defect(what, step="attempt").at(End.NEITHER, "attempt"), key, began, clock
-            )
+        except BaseException as error:  # noqa: BLE001 - a protocol's defect, even an exit, is that request's failure
+            self._failed(worker, work, self._defect(work, error), key, began, clock)
             return
         finally:
             worker.busy = False
         if isinstance(result, Again):
             if first_leg and work.spool is not None:
+                assert source is not None
+                self._refusals.succeeded(source, writing=False)
+                self.dispatcher.answered((gate_key(source), ""))
                 self._note(
                     work, Attempt(source, None, "staged", began, time.monotonic() - clock, work.spool.size)
                 )
@@ -160,6 +161,15 @@ class Engine:
         route = result.route.value if result.route else ""
         self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, result.bytes))
         self._finish(work, _done(work, result))
+
+    def _defect(self, work: Work, error: BaseException) -> TransferError:
+        """The failure that an exception nobody expected means. Its text may hold anything, so secrets are taken out."""
+        from ..credentials.redaction import redact
+
+        schemes = " to ".join(end.scheme for end in (work.replica, work.destination) if end is not None)
+        what = redact(f"defect in {schemes}: {type(error).__name__}: {error}")
+        self.log.defect(what, error)
+        return Defect(what, end=End.NEITHER, step="attempt")
 
     def _perform(self, work: Work, worker: Worker) -> Copied | Again:
         request = work.request
@@ -191,6 +201,7 @@ class Engine:
         clock: float,
     ) -> None:
         """Records a failed attempt, learns from it, and sends the request on its way."""
+        error.at(End.NEITHER, "attempt")
         route = route_of(work, worker).value if isinstance(work.request, Transfer) else ""
         seconds = time.monotonic() - clock
         self._note(
@@ -212,26 +223,21 @@ class Engine:
 
     def _advance(self, work: Work, error: TransferError) -> None:
         """Gives the request its next attempt, or its end."""
-        settings = self.plan.settings
-        if isinstance(error, Stopped) or self.stop.is_set():
-            self._finish(work, _failed_outcome(work, error, Status.STOPPED if error.later else Status.FAILED))
-            return
-        move = None
-        if error.retry_after is None or error.retry_after <= RETRY_AFTER_MOST:
-            move = after_failure(
-                work.position,
-                error,
-                rounds=settings.rounds,
-                back_off=settings.back_off,
-                back_off_most=settings.back_off_most,
-                jitter=random.random(),
-            )
-        if move is None:
-            self._finish(
-                work, _failed_outcome(work, telling((*work.errors(), error)) or error, Status.FAILED)
-            )
-            return
-        work.position = move.position
+        if error.retry_after is not None and error.retry_after > RETRY_AFTER_MOST:
+            error.reach = Reach.REPLICA
+        move = after_failure(work.position, error, rounds=self.plan.settings.rounds, wait=self._wait)
+        if isinstance(error, Stopped) or (self.stop.is_set() and (error.later or move is not None)):
+            self._finish(work, _failed_outcome(work, error, Status.STOPPED))
+        elif move is None:
+            told = telling((*work.errors(), error)) or error
+            self._finish(work, _failed_outcome(work, told, Status.FAILED))
+        else:
+            self._move_on(work, move)
+
+    def _move_on(self, work: Work, move: Move) -> None:
+        # What is in the spool came from the present source, whatever the next round would begin with.
+        source = move.position.source if work.spool is None else work.position.source
+        work.position = move.position._replace(source=source)
         work.handle, work.source_entry = "", None
         self.dispatcher.again(work, move.delay)
 

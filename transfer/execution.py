@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..protocols.errors import End, Reach, Stopped, TransferError
+from ..protocols.errors import Defect, End, Reach, Stopped, TransferError
 from .accounting import Accounts
 from .engine import Engine
 from .ordering import Ordering
@@ -84,10 +84,12 @@ class _Run:
         stop: threading.Event,
     ) -> None:
         self._plan = plan
-        self._stop = stop
+        self._asked_to_stop = stop
+        self._stop = threading.Event()
+        """Our own: the deadline and our defects must not set what the caller listens to."""
         # Where checksums are recorded comes first: a failure there changes the outcome that the others are told.
         self._sinks = sorted(sinks, key=lambda sink: not sink.records_checksums)
-        self._engine = Engine(plan, credentials, environment, stop)
+        self._engine = Engine(plan, credentials, environment, self._stop)
         self._ordering = Ordering(plan)
         self._accounts = Accounts()
         self._failures: list[Outcome] = []
@@ -95,6 +97,7 @@ class _Run:
         self._left = len(plan.requests)
         self._threads: list[threading.Thread] = []
         self._sink_failed = False
+        self._recorder_failed: TransferError | None = None
         self._engine_failed = False
         self._deadline_passed = False
         self._ticked = 0.0
@@ -109,6 +112,9 @@ class _Run:
             self._engine_failed = True
             self._engine.log.defect("the engine", error)
             self._stop.set()
+        except BaseException:
+            self._stop.set()
+            raise
         finally:
             self._engine.dispatcher.finish()
         self._wait_for_workers()
@@ -117,7 +123,7 @@ class _Run:
         self._engine.close()
         ending = self._ending(started)
         for sink in self._sinks:
-            self._guarded(sink, partial(sink.end, ending))
+            self._guarded(sink, partial(sink.end, self._with_sink_failure(ending)))
         return Report(self._with_sink_failure(ending), tuple(self._failures))
 
     def _govern(self) -> None:
@@ -126,6 +132,8 @@ class _Run:
             self._add_workers()
             engine.nudge.wait(_WAKE)
             engine.nudge.clear()
+            if self._asked_to_stop.is_set():
+                self._stop.set()
             self._take_finished()
             now = time.time()
             if self._plan.settings.deadline is not None and now >= self._plan.settings.deadline:
@@ -178,6 +186,8 @@ class _Run:
         """Tells the sinks and counts; returns the outcome as the sinks left it."""
         self._ended[outcome.request.number] = 1
         self._left -= 1
+        if self._recorder_failed is not None and _wants_recording(outcome):
+            outcome = _unrecorded(outcome, self._recorder_failed)
         for sink in self._sinks:
             outcome = self._tell(sink, outcome)
         self._accounts.add(outcome)
@@ -189,21 +199,28 @@ class _Run:
         try:
             sink.take(outcome)
         except TransferError as error:
-            request = outcome.request
-            asked = isinstance(request, Transfer) and request.generate_checksum
-            if sink.records_checksums and asked and outcome.status is Status.DONE:
-                error.at(End.NEITHER, "record checksum")
-                return outcome._replace(status=Status.FAILED, error=error)
+            if sink.records_checksums and _wants_recording(outcome):
+                return _unrecorded(outcome, error)
             self._sink_broke(sink, error)
         except Exception as error:  # noqa: BLE001 - a sink's defect is not the run's
             self._sink_broke(sink, error)
+            if self._recorder_failed is not None and _wants_recording(outcome):
+                return _unrecorded(outcome, self._recorder_failed)
         return outcome
 
     def _sink_broke(self, sink: Sink, error: Exception) -> None:
+        from ..credentials.redaction import redact
+
         self._sink_failed = True
         self._sinks = [other for other in self._sinks if other is not sink]
         what = error.what if isinstance(error, TransferError) else f"{type(error).__name__}: {error}"
-        self._engine.log.error("%s is given up: %s", type(sink).__name__, what)
+        self._engine.log.error("%s is given up: %s", type(sink).__name__, redact(what))
+        if sink.records_checksums:
+            self._recorder_failed = (
+                error
+                if isinstance(error, TransferError)
+                else Defect(f"no checksum was recorded: {redact(what)}")
+            )
 
     def _tick(self, now: float) -> None:
         self._ticked = now
@@ -260,13 +277,23 @@ class _Run:
 
     def _ending(self, started: float) -> Ending:
         stopped = self._stop.is_set() and self._accounts.totals().stopped > 0
-        code = self._accounts.exit_code(stopped, self._engine_failed)
+        code = self._accounts.exit_code(stopped, self._engine_failed or self._engine.broken)
         return Ending(started, time.time(), code, self._accounts.totals(), self._accounts.integrity())
 
     def _with_sink_failure(self, ending: Ending) -> Ending:
         if self._sink_failed and ending.exit is Exit.DONE:
             return ending._replace(exit=Exit.FAILED)
         return ending
+
+
+def _wants_recording(outcome: Outcome) -> bool:
+    request = outcome.request
+    return isinstance(request, Transfer) and request.generate_checksum and outcome.status is Status.DONE
+
+
+def _unrecorded(outcome: Outcome, error: TransferError) -> Outcome:
+    """The failed outcome of a copy that is in place, but whose checksum was to be recorded and is not."""
+    return outcome._replace(status=Status.FAILED, error=error.at(End.NEITHER, "record checksum"))
 
 
 def _skipped(skip: Skip) -> Outcome:

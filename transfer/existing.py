@@ -8,7 +8,7 @@ from ..protocols.errors import End, Exists, NotFound, TransferError, Unsupported
 from .planning import capability_of, existing_policy
 from .publishing import stored_digest
 from .routes import Route
-from .settings import Existing
+from .settings import Evidence, Existing
 from .work import Copied
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def _same_content(transfer: Transfer, work: Work, worker: Worker, size: int | No
     except TransferError as error:
         raise error.at(End.SOURCE, "existing") from error.__cause__
     try:
-        found, evidence = stored_digest(destination, worker, expected.algorithm)
+        insists = worker.plan.settings.require_evidence is Evidence.READ_BACK
+        found, evidence = stored_digest(destination, worker, expected.algorithm, read_back=insists)
     except TransferError as error:
         raise error.at(End.DESTINATION, "existing") from error.__cause__
     if found.value != expected.value:

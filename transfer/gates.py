@@ -14,6 +14,8 @@ DOWN_AFTER = 4
 """Strikes in a row after which an endpoint counts as down: what waits for it fails over or fails."""
 COOLING_FIRST = 0.4
 COOLING_MOST = 30.0
+RETRY_AFTER_MOST = 900.0
+"""An endpoint that wants to be left alone for longer than this many seconds is down at once."""
 PROVEN_LIMIT = 8
 """Requests at one endpoint at a time once it has answered well."""
 
@@ -58,10 +60,12 @@ def succeeded(gate: Gate) -> Gate:
 
 def struck(gate: Gate, *, began: float, now: float, retry_after: float | None) -> Gate:
     """After a failure that is a fact about the endpoint. `began` is when the failed attempt began."""
+    too_long = retry_after is not None and retry_after > RETRY_AFTER_MOST
+    least = gate.strikes_to_down if too_long else 0
     if began < gate.cooling_until or gate.cooling(now):
         until = gate.cooling_until if retry_after is None else max(gate.cooling_until, now + retry_after)
-        return gate._replace(cooling_until=until)
-    strikes = gate.strikes + 1
+        return gate._replace(cooling_until=until, strikes=max(gate.strikes, least))
+    strikes = max(gate.strikes + 1, least)
     wait = min(COOLING_MOST, COOLING_FIRST * 2 ** (strikes - 1)) if retry_after is None else retry_after
     return gate._replace(
         strikes=strikes,

@@ -144,12 +144,15 @@ def _time(entry: Entry) -> str:
     return "-" if entry.modified is None else f"{timestamp(entry.modified).partition('.')[0]}Z"
 
 
-def _kind(entry: Entry) -> str:
-    return "folder" if entry.is_directory else "file"
+def _kind(place: Location, entry: Entry) -> str:
+    if entry.is_directory:
+        return "folder"
+    # Links, FIFOs and devices have no size; a service may keep that of a file to itself.
+    return "other" if place.is_local and entry.size is None else "file"
 
 
 def _block(place: Location, entry: Entry) -> list[str]:
-    facts = [("type", _kind(entry))]
+    facts = [("type", _kind(place, entry))]
     if not entry.is_directory:
         facts.append(("size", "not told" if entry.size is None else f"{entry.size} bytes"))
     if entry.version is not None:
@@ -167,7 +170,7 @@ def _json(place: Location, entry: Entry) -> str:
         {
             "url": exact_url(place.below(entry.path) if entry.path else place),
             "path": decoded(entry.path, place.scheme),
-            "type": _kind(entry),
+            "type": _kind(place, entry),
             "size": entry.size,
             "version": entry.version,
             "modified": None if entry.modified is None else timestamp(entry.modified),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from .planning import PHASES
+from .planning import PHASES, place_of
 from .requests import Remove, Transfer, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..protocols.errors import TransferError
-    from ..protocols.locations import Location
     from .planning import Plan
     from .requests import Request
 
@@ -37,6 +36,7 @@ class Ordering:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._folder = _working_directory()
         self._left = [0] * PHASES
         self._held: list[list[Request]] = [[] for _ in range(PHASES)]
         self._phase = 0
@@ -81,10 +81,10 @@ class Ordering:
         """Why this removal must not run: it touches an end of a request that did not succeed."""
         if not self._failed:
             return None
-        key = _key(remove.target)
+        key = place_of(remove.target, self._folder)
         found = self._failed.get(key)
         if found is None and remove.recursive:
-            below = key + "/"
+            below = key.rstrip("/") + "/"
             found = next((entry for other, entry in self._failed.items() if other.startswith(below)), None)
         if found is None:
             return None
@@ -122,14 +122,14 @@ class Ordering:
     def _remember_failed(self, request: Request, error: TransferError | None) -> None:
         if isinstance(request, Transfer):
             for location in (*request.sources, *request.destinations):
-                self._failed.setdefault(_key(location), (request, error))
+                self._failed.setdefault(place_of(location, self._folder), (request, error))
 
 
-def _key(location: Location) -> str:
-    """One spelling for all spellings of a place, as far as that can be known without asking."""
-    if location.is_local:
-        return posixpath.normpath("/" + location.path) if location.path.startswith("/") else location.path
-    return f"{location.scheme}://{location.endpoint}/{location.path.strip('/')}"
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""  # it was removed; only absolute paths can work, and those need it not
 
 
 def _called(request: Request) -> str:

@@ -77,8 +77,11 @@ def below(folder: Location, relative: str) -> Location:
     return folder.below(relative)
 
 
-def why_unsafe(relative: str, destination_scheme: str) -> str:
-    """Why a name that somebody else chose is not joined to a destination; empty if it can be."""
+def why_unsafe(relative: str, *, folders: bool) -> str:
+    """Why a name that somebody else chose is not joined to a destination; empty if it can be.
+
+    `folders` tells whether the destination has real ones, in which `a//b` and `a/b` are the same name.
+    """
     parts = relative.split("/")
     if "\0" in relative:
         return "its name contains a NUL"
@@ -86,6 +89,6 @@ def why_unsafe(relative: str, destination_scheme: str) -> str:
         return "its name is absolute"
     if ".." in parts:
         return "its name leads out of the folder with `..`"
-    if destination_scheme not in _BUCKET_SCHEMES and ("" in parts or "." in parts):
+    if folders and ("" in parts or "." in parts):
         return "its name has an empty part or `.` in it, which a folder cannot hold"
     return ""

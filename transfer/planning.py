@@ -7,6 +7,7 @@ and seed give the same plan anywhere.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..protocols.errors import LocalRefused, TransferError
@@ -72,14 +73,27 @@ def plan(batch: Batch, settings: Settings | None = None, *, registry: Registry |
         raise ValueError("requests must be numbered by their position, from 0")
     after = {request.number: request.after for request in batch.requests if request.after}
     order = _topological(batch.requests, after) if after else batch.requests
+    behind = _behind(order)
     return Plan(
         batch,
         settings or Settings(),
         registry or Registry(),
         after,
-        _behind(order),
-        _phases(order, after) if after else {},
+        behind,
+        _phases(order, after, behind) if after else {},
     )
+
+
+def place_of(location: Location, folder: str = "") -> str:
+    """One spelling for all spellings of a place, as far as that can be known without asking anybody.
+
+    Relative local paths are taken from `folder`; without one they stay relative.
+    """
+    if not location.is_local:
+        return f"{location.scheme}://{location.endpoint}/{location.path.strip('/')}"
+    normal = posixpath.normpath(posixpath.join(folder, location.path))
+    # POSIX lets two leading slashes be special, and normpath keeps them. On Linux they are one.
+    return "/" + normal.lstrip("/") if normal.startswith("/") else normal
 
 
 def natural_phase(request: Request) -> int:
@@ -109,9 +123,13 @@ def ranked(locations: tuple[Location, ...], lfn: str, seed: str) -> tuple[Locati
 def obstacle(plan: Plan, request: Request, location: Location) -> TransferError | None:
     """Why this end of the request cannot be used, known without asking any service."""
     if location.problem:
+        from ..credentials.redaction import printable
+
         return LocalRefused(
-            f"{location.shown}: {location.problem}",
-            remedy="set the variable for the job, or write the path out",
+            f"{location.shown}: {printable(location.problem)}",
+            remedy="set the variable for the job, or write the path out"
+            if location.problem.startswith("$")
+            else "correct the .meta files, or state the checksum in the batch",
         )
     return why_unusable(plan.registry, location.scheme)
 
@@ -202,10 +220,11 @@ def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
         if not isinstance(request, Transfer):
             continue
         for destination in request.destinations:
-            before = last.get(destination.url)
+            place = place_of(destination)
+            before = last.get(place)
             if before is not None and before != request.number:
                 chained[request.number] = (*chained.get(request.number, ()), before)
-            last[destination.url] = request.number
+            last[place] = request.number
     return chained
 
 
@@ -234,15 +253,16 @@ def _topological(requests: Sequence[Request], after: Mapping[int, tuple[int, ...
     return order
 
 
-def _phases(order: Sequence[Request], after: Mapping[int, tuple[int, ...]]) -> dict[int, int]:
-    """Effective phases: a request is never in a lower phase than one it comes after."""
+def _phases(
+    order: Sequence[Request], after: Mapping[int, tuple[int, ...]], behind: Mapping[int, tuple[int, ...]]
+) -> dict[int, int]:
+    """Effective phases: a request is never in a lower phase than one it waits for, else both could wait for ever."""
     phases: dict[int, int] = {}
     natural = {request.number: natural_phase(request) for request in order}
     for request in order:
         own = natural[request.number]
-        highest = max(
-            (phases.get(number, natural[number]) for number in after.get(request.number, ())), default=own
-        )
+        waits_for = (*after.get(request.number, ()), *behind.get(request.number, ()))
+        highest = max((phases.get(number, natural[number]) for number in waits_for), default=own)
         if highest > own:
             phases[request.number] = highest
     return phases

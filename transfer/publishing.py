@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Writer
     from ..protocols.locations import Location
+    from ..protocols.values import Entry
     from .requests import Transfer
     from .work import Worker
 
@@ -40,9 +41,14 @@ _CLOCKS_DIFFER = 1.0
 
 
 def publish(
-    destination: Location, worker: Worker, writer: Writer, moved: int, digests: tuple[Digest, ...]
+    destination: Location,
+    worker: Worker,
+    writer: Writer,
+    moved: int,
+    digests: tuple[Digest, ...],
+    began: float,
 ) -> Copied:
-    """The published copy with the evidence that the destination's own words give."""
+    """The published copy with the evidence that the destination's own words give. `began`: seconds since 1970."""
     note = ""
     try:
         receipt = writer.commit(digests)
@@ -50,6 +56,8 @@ def publish(
         writer.abort()
         confirmed = _confirmed(error, destination, worker, moved, digests)
         if confirmed is None:
+            if isinstance(error, _ANSWER_LOST):
+                after_cut(error, destination, worker, began, moved)
             raise error.at(End.DESTINATION, "commit") from error.__cause__
         receipt, note = confirmed, "confirmed by the destination"
     except BaseException:
@@ -64,29 +72,29 @@ def publish(
 
 
 def verified_further(transfer: Transfer, destination: Location, worker: Worker, copied: Copied) -> Copied:
-    """The copy with the evidence that the batch or the command line insists on."""
-    settings = worker.plan.settings
-    evidence = copied.evidence or Evidence.NONE
+    """The copy with the evidence that the batch or the command line insists on. Its digests are those of the source."""
+    required = worker.plan.settings.require_evidence
+    insists = required is Evidence.READ_BACK
     if transfer.verify_remote:
         assert transfer.expected is not None
-        return _compare_stored(destination, worker, copied, transfer.expected)
-    if evidence.strength >= settings.require_evidence.strength:
+        return compare_stored(destination, worker, copied, transfer.expected, read_back=insists)
+    if (copied.evidence or Evidence.NONE).strength >= required.strength:
         return copied
-    if not copied.digests:
-        raise Unverified(
-            f"nothing was hashed that the copy at {destination.shown} could be compared with", step="verify"
-        )
-    insists = settings.require_evidence is Evidence.READ_BACK
-    return _compare_stored(destination, worker, copied, copied.digests[0], read_back=insists)
+    return compare_stored(destination, worker, copied, copied.digests[0], read_back=insists)
 
 
 def undo(destination: Location, worker: Worker, receipt: Receipt) -> str:
-    """Removes what was just published there; returns the URL if something wrong may have stayed, else nothing."""
+    """Removes what was just published there; returns the URL if something wrong may have stayed, else nothing.
+
+    A device or FIFO holds nothing, and stays.
+    """
     if not capability_of(worker.plan, destination).remove:
         return destination.url
     store = worker.store(destination)
     try:
         entry = store.stat(destination)
+        if entry.is_directory or (destination.is_local and _is_stream(entry)):
+            return ""
         if receipt.version is not None and entry.version is not None and entry.version != receipt.version:
             return ""  # somebody else's by now
         store.remove(destination, recursive=False)
@@ -121,27 +129,35 @@ def after_cut(error: TransferError, destination: Location, worker: Worker, began
         error.left_behind = destination.url
 
 
-def stored_digest(location: Location, worker: Worker, algorithm: str) -> tuple[Digest, Evidence]:
-    """The digest of what is stored, by the server where it can, else by reading it."""
+def stored_digest(
+    location: Location, worker: Worker, algorithm: str, *, read_back: bool = False
+) -> tuple[Digest, Evidence]:
+    """The digest of what is stored, by the server where it can, else (or with `read_back`) by reading it."""
     capability = capability_of(worker.plan, location)
-    if algorithm in capability.digest:
+    if algorithm in capability.digest and not read_back:
         digest = worker.store(location).digest(location, algorithm)
         if digest is not None:
             return digest, Evidence.DIGEST
-    if not capability.read:
-        raise Unverified(f"{location.shown} can neither tell a digest nor be read back", step="verify")
     return hash_stored(location, worker, algorithm), Evidence.READ_BACK
 
 
 def hash_stored(location: Location, worker: Worker, algorithm: str) -> Digest:
-    """The digest of what is stored at `location`, from reading it."""
-    reader = worker.store(location).open_read(location)
+    """The digest of what is stored at `location`, from reading it. Raises `Unverified` for what cannot be read back."""
+    capability, store = capability_of(worker.plan, location), worker.store(location)
+    if not capability.read or (location.is_local and _is_stream(store.stat(location))):
+        raise Unverified(f"{location.shown} cannot be read back", step="verify")
+    reader = store.open_read(location)
     try:
         hashing = Hashing((algorithm,))
         pump(reader, reader.read(), None, hashing, worker.limits, worker.meter)
     finally:
         reader.close()
     return next(digest for digest in hashing.digests() if digest.algorithm == algorithm)
+
+
+def _is_stream(entry: Entry) -> bool:
+    """A device or FIFO: what was written there is gone."""
+    return entry.size is None and not entry.is_directory
 
 
 def _confirmed(
@@ -166,16 +182,16 @@ def _confirmed(
     return receipt if evidence.strength >= Evidence.CHECKSUM.strength else None
 
 
-def _compare_stored(
-    destination: Location, worker: Worker, copied: Copied, expected: Digest, *, read_back: bool = False
+def compare_stored(
+    destination: Location, worker: Worker, copied: Copied, expected: Digest, *, read_back: bool
 ) -> Copied:
-    """Compares the stored copy with `expected`, by the server's digest or by reading it back."""
+    """Compares the stored copy with `expected`, by the server's digest or by reading it back.
+
+    A copy that differs, or cannot be compared, is removed: it is not what was asked for.
+    """
     began = time.monotonic()
     try:
-        if read_back:
-            stored, evidence = hash_stored(destination, worker, expected.algorithm), Evidence.READ_BACK
-        else:
-            stored, evidence = stored_digest(destination, worker, expected.algorithm)
+        stored, evidence = stored_digest(destination, worker, expected.algorithm, read_back=read_back)
         if stored.value != expected.value:
             raise stored_differs(destination, stored, expected)
     except TransferError as error:

@@ -31,6 +31,8 @@ class Refusals:
         if key not in self._succeeded:
             with self._lock:
                 self._succeeded.add(key)
+                if isinstance(self._hopeless.get(key), Denied):
+                    del self._hopeless[key]  # it was about those paths only
 
     def failed(self, location: Location, error: TransferError, *, writing: bool) -> None:
         """Learns from an error at `location`; may widen its reach to GROUP."""

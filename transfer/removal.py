@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..protocols.errors import End, LocalRefused
+from ..protocols.locations import Rule, rule_of
 
 if TYPE_CHECKING:
     from ..protocols.locations import Location
@@ -26,11 +27,7 @@ def insist_on_safe(target: Location) -> None:
 
 def _local_danger(path: str) -> str:
     """What makes the path precious, judged by where it is, not by where a link at its end points; empty if nothing."""
-    if not path.strip("/."):
-        return "the root or the working directory"
-    normal = os.path.normpath(os.path.join(os.getcwd(), path))
-    folder, name = os.path.split(normal)
-    real = os.path.join(os.path.realpath(folder), name)
+    real = _where(path)
     for precious, what in _precious():
         if _same_or_above(real, precious):
             return what if real == precious else f"above {what}"
@@ -39,12 +36,30 @@ def _local_danger(path: str) -> str:
     return ""
 
 
+def _where(path: str) -> str:
+    """The path as the system walks it: `link/..` is the folder above the link's target, not the one that holds the link."""
+    folder, name = os.path.split(path.rstrip("/"))
+    if name in ("", ".", ".."):
+        return os.path.realpath(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
 def _precious() -> list[tuple[str, str]]:
     places = [("/", "the root"), (os.getcwd(), "the working directory")]
-    home = os.path.expanduser("~")
-    if os.path.isabs(home):
-        places.append((home, "the home directory"))
+    # `$HOME` of a job is often its scratch folder: the account's own home is no less precious.
+    homes = dict.fromkeys((os.path.expanduser("~"), os.path.expanduser(f"~{_account()}")))
+    places += [(home, "a home directory") for home in homes if os.path.isabs(home)]
     return [(os.path.realpath(path), what) for path, what in places]
+
+
+def _account() -> str:
+    """The name of this account; empty where the system knows none, as in some containers."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _same_or_above(path: str, precious: str) -> bool:
@@ -52,11 +67,11 @@ def _same_or_above(path: str, precious: str) -> bool:
 
 
 def _remote_danger(target: Location) -> str:
-    path = (
-        target.path.partition("?")[0].partition("#")[0]
-        if target.scheme.startswith(("http", "webdav", "dav"))
-        else target.path
-    )
+    path = target.path
+    if rule_of(target.scheme) is Rule.URL:
+        from urllib.parse import unquote
+
+        path = unquote(path.partition("?")[0].partition("#")[0], errors="surrogateescape")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         return "written with `..`, so that nobody can say what it is"

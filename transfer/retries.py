@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..protocols.errors import End, Mismatch, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..protocols.errors import TransferError
 
@@ -67,13 +67,11 @@ def after_failure(
     error: TransferError,
     *,
     rounds: int,
-    back_off: float,
-    back_off_most: float,
-    jitter: float,
+    wait: Callable[[int], float],
 ) -> Move | None:
     """The next move after `error`, or None when the request has failed for good.
 
-    `jitter` is a random number from 0 to 1 that spreads the waits over half to the whole of their length.
+    `wait` tells how many seconds to wait after the given round, counted from 1 (`waits.BackOff`).
     """
     if error.reach is Reach.REQUEST:
         return None
@@ -87,7 +85,7 @@ def after_failure(
     following = replicas.next()
     if following is not None:
         return Move(_at(position, following, at_source))
-    return _new_round(position, error, rounds, back_off, back_off_most, jitter)
+    return _new_round(position, error, rounds, wait)
 
 
 def telling(errors: Iterable[TransferError]) -> TransferError | None:
@@ -124,19 +122,12 @@ def _at(position: Position, index: int, at_source: bool) -> Position:
 
 
 def _new_round(
-    position: Position,
-    error: TransferError,
-    rounds: int,
-    back_off: float,
-    back_off_most: float,
-    jitter: float,
+    position: Position, error: TransferError, rounds: int, wait: Callable[[int], float]
 ) -> Move | None:
     if position.round >= rounds or position.sources.exhausted or position.destinations.exhausted:
         return None
     sources, destinations = position.sources.new_round(), position.destinations.new_round()
-    wait = min(back_off_most, back_off * 2 ** (position.round - 1)) * (0.5 + jitter / 2)
-    if error.retry_after is not None:
-        wait = max(wait, error.retry_after)
+    seconds = max(wait(position.round), error.retry_after or 0.0)
     source, destination = sources.next(), destinations.next()
     assert source is not None and destination is not None
-    return Move(Position(sources, destinations, source, destination, position.round + 1), wait)
+    return Move(Position(sources, destinations, source, destination, position.round + 1), seconds)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 from ..protocols.errors import End, TransferError, Unsupported, Unverified
 from ..protocols.values import Receipt
-from .publishing import undo, verified_further
+from .publishing import compare_stored, stored_digest, undo, verified_further
 from .routes import Route
+from .settings import Evidence
 from .verification import compare_digests, compare_size, judge_receipt
 from .work import Again, Copied
 
@@ -35,7 +36,25 @@ def copy_by_service(transfer: Transfer, work: Work, worker: Worker) -> Copied | 
     work.handle, work.source_entry = "", None
     receipt = _completed(step.receipt, work.destination, worker)
     copied = _judged(transfer, entry, receipt, work.destination, worker)
-    return verified_further(transfer, work.destination, worker, copied)
+    return _verified(transfer, work, worker, copied)
+
+
+def _verified(transfer: Transfer, work: Work, worker: Worker, copied: Copied) -> Copied:
+    """The copy with the evidence insisted on: against the expectation, else against the source's own digest.
+
+    What the service says of the copy is never compared with what it says of the copy.
+    """
+    required, source = worker.plan.settings.require_evidence, work.replica
+    if transfer.verify_remote or (copied.evidence or Evidence.NONE).strength >= required.strength:
+        return verified_further(transfer, work.destination, worker, copied)
+    assert source is not None
+    try:
+        expected = transfer.expected or stored_digest(source, worker, "sha256")[0]
+    except TransferError as error:
+        error.left_behind = undo(work.destination, worker, Receipt())
+        raise error.at(End.SOURCE, "verify") from error.__cause__
+    insists = required is Evidence.READ_BACK
+    return compare_stored(work.destination, worker, copied, expected, read_back=insists)
 
 
 def _source_entry(transfer: Transfer, work: Work, worker: Worker) -> Entry:

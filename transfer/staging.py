@@ -7,7 +7,7 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING
 
-from ..protocols.errors import End, NoSpace, from_oserror
+from ..protocols.errors import End, NoSpace, Reach, from_oserror
 from ..protocols.locations import parse_location
 
 if TYPE_CHECKING:
@@ -73,8 +73,10 @@ class SpoolBudget:
             try:
                 self._folder = os.path.abspath(tempfile.mkdtemp(prefix="wf-spool-", dir=self._parent or None))
             except OSError as error:
-                what = f"making a spool folder in {self._parent or tempfile.gettempdir()}"
-                raise from_oserror(error, what).at(End.NEITHER, "spool") from error
+                where = self._parent or os.environ.get("TMPDIR") or "the folder for temporary files"
+                failure = from_oserror(error, f"making a spool folder in {where}")
+                failure.reach = Reach.REQUEST
+                raise failure.at(End.NEITHER, "spool") from error
         return self._folder
 
     def _insist_on_space(self, folder: str, need: int) -> None:

@@ -132,6 +132,10 @@ class Worker:
         return store
 
     def close(self) -> None:
+        """Ends all connections. A store that breaks its word and raises is logged; the others are closed all the same."""
         for store in self._stores.values():
-            store.close()
+            try:
+                store.close()
+            except Exception as error:  # noqa: BLE001 - nothing may come of it after the work is done
+                self.context.log.debug("closing a store: %s", type(error).__name__)
         self._stores.clear()

@@ -27,6 +27,8 @@ RESET = "reset"
 """Ends the connection with RST."""
 BODY = "body"
 """Reads the request's body before what follows; without it the body is read after the answer was sent."""
+FOUR_BYTES = "four"
+"""Reads four bytes of the request's body before what follows."""
 STALL = "stall"
 """Sends nothing more until the client goes away."""
 
@@ -87,6 +89,8 @@ class Scripted:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            # Else an answer may still wait to be sent when the connection is reset.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self.connections += 1
                 self._open.add(connection)
@@ -96,17 +100,19 @@ class Scripted:
             thread.start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        plain = connection
         try:
             with contextlib.suppress(OSError):
                 if self._tls is not None:
-                    connection = self._tls.wrap_socket(connection, server_side=True)
+                    plain, connection = connection, self._tls.wrap_socket(connection, server_side=True)
+                    with self._lock:
+                        self._open.remove(plain)
+                        self._open.add(connection)
                 with connection.makefile("rb") as stream:
                     while self._answer_one(connection, stream, number):
                         pass
         finally:
             with self._lock:
-                self._open.discard(plain)
+                self._open.discard(connection)
             connection.close()
 
     def _answer_one(self, connection: socket.socket, stream: Stream, number: int) -> bool:
@@ -129,6 +135,8 @@ class Scripted:
             elif step == BODY:
                 body = _body(stream, headers)
                 self.requests[at] = Request(number, line, headers, body)
+            elif step == FOUR_BYTES:
+                stream.read(4)
             elif step == RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False

@@ -1,0 +1,133 @@
+"""Manual pages in the man macros of roff, made from the parsers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .command_lines import batch_line, checksum_line, command_line
+from .command_words import COMMANDS
+from .version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .command_lines import CommandLine, Group, Option
+
+_SHARED = "how to do it"
+"""The title of the options that the batch mode and several command words have in common."""
+
+
+def page(name: str) -> str:
+    """The manual page of `wf-transfer` or `wf-checksum`."""
+    lines = _transfer() if name == "wf-transfer" else _checksum()
+    return "\n".join((*_head(name), *lines)) + "\n"
+
+
+def _transfer() -> Iterator[str]:
+    from .results_page import EXITS
+
+    line = batch_line()
+    lines = [command_line(word) for word in COMMANDS]
+    yield from _name(line)
+    yield from _synopsis((line, *lines))
+    yield ".SH DESCRIPTION"
+    yield roff(
+        "Without a command word a JSON batch of transfers, folders to make and files to remove is read and done: in "
+        "parallel, repeated where that may help, and every byte verified before it shows at its destination."
+    )
+    yield ".SH OPTIONS"
+    yield from _groups(line.groups)
+    yield ".SH COMMANDS"
+    for each in lines:
+        yield from _command(each)
+    yield ".SH EXIT STATUS"
+    yield from _terms((str(int(code)), text) for code, text in EXITS.items())
+    yield from _see_also("wf-checksum")
+
+
+def _checksum() -> Iterator[str]:
+    line = checksum_line()
+    more, _, statuses = line.epilog.partition("exit status: ")
+    yield from _name(line)
+    yield from _synopsis((line,))
+    yield ".SH DESCRIPTION"
+    yield roff(f"{line.description} {' '.join(more.split())}")
+    yield ".SH OPTIONS"
+    yield from _groups(line.groups)
+    yield ".SH EXIT STATUS"
+    split = (status.partition(" ") for status in statuses.split("; "))
+    yield from _terms((code, text) for code, _, text in split)
+    yield from _see_also("wf-transfer", "sha256sum")
+
+
+def _head(name: str) -> Iterator[str]:
+    yield ".\\\" Made from the command line's definition: wf-transfer man " + name
+    yield f'.TH {roff(name.upper())} 1 "" "wf\\-transfer {VERSION}" "User Commands"'
+    # Left-aligned and without hyphenation: option names must not be cut.
+    yield ".nh"
+    yield ".ad l"
+
+
+def _name(line: CommandLine) -> Iterator[str]:
+    sentence = line.description.rstrip(".")
+    yield ".SH NAME"
+    yield f"{roff(line.name)} \\- {roff(sentence[0].lower() + sentence[1:])}"
+
+
+def _synopsis(lines: Iterable[CommandLine]) -> Iterator[str]:
+    yield ".SH SYNOPSIS"
+    for number, line in enumerate(lines):
+        if number:
+            yield ".br"
+        yield f"\\fB{roff(line.name)}\\fR {roff(line.synopsis)}".rstrip()
+
+
+def _command(line: CommandLine) -> Iterator[str]:
+    yield f".SS {roff(line.name)}"
+    words = f" What is no option is {line.words}." if line.words else ""
+    yield roff(f"{line.description}{words}")
+    own = [group for group in line.groups if group.title != _SHARED]
+    for group in own:
+        yield from _terms((_option(option), option.help) for option in group.options if not _is_help(option))
+    if len(own) < len(line.groups):
+        yield ".PP"
+        yield roff(f'The options under "{_SHARED}" work here too.')
+
+
+def _groups(groups: Iterable[Group]) -> Iterator[str]:
+    for group in groups:
+        if group.title not in ("options", ""):
+            yield f".SS {roff(group.title.capitalize())}"
+        yield from _terms((_option(option), option.help) for option in group.options)
+
+
+def _is_help(option: Option) -> bool:
+    return "--help" in option.flags
+
+
+def _option(option: Option) -> str:
+    """The flags of an option, already in roff."""
+    value = "|".join(option.choices) or option.value
+    shown = f" \\fI{roff(value)}\\fR" if value else ""
+    return ", ".join(f"\\fB{roff(flag)}\\fR{shown}" for flag in option.flags)
+
+
+def _terms(items: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Hanging paragraphs. The first of each pair is roff already."""
+    for term, text in items:
+        yield ".TP"
+        yield term
+        yield roff(text)
+
+
+def _see_also(*names: str) -> Iterator[str]:
+    yield ".SH SEE ALSO"
+    yield ", ".join(f"\\fB{roff(name)}\\fR(1)" for name in names)
+
+
+def roff(text: str) -> str:
+    """The text so that roff prints it as it is, and a hyphen as one that can be copied from the page."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("'", "\\(aq")
+    escaped = escaped.replace('"', "\\(dq")
+    escaped = "".join(one if one.isascii() else f"\\[u{ord(one):04X}]" for one in escaped)
+    return f"\\&{escaped}" if escaped.startswith(".") else escaped
