@@ -1,287 +1,236 @@
-"""The command `wf-checksum`: checksums as sha256sum prints and checks them."""
+"""The command `wf-checksum`. Nobody imports this module; what a plain call does not need is imported when it is needed."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING
 
-from .digest import SIZES, canonical_algorithm
 from .errors import ChecksumError
-from .files import FileDigest, digest_file, digest_stream, new_buffer
-from .gnu import Line, read_manifest, write_manifest_line
-from .names import printable
-from .options import PROGRAM, parser
+from .files import digest_file, digest_stream
+from .gnu import write_manifest_line
+from .output import OutputFailed, complain, complain_about, put, reason
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
     from collections.abc import Iterator, Sequence
-    from typing import BinaryIO
+    from typing import Final
 
-    from .reporting import Tally
-    from .verification import Checked
+    from ..protocols.errors import TransferError
+    from ..protocols.locations import Location
+    from ..protocols.values import Entry
+    from .digest import Digest
+    from .remote import RemoteDigest, RemoteFailed
 
-OK = 0
-FAILED = 1
-USAGE = 2
-DEFECT = 70
-INTERRUPTED = 130
-BROKEN_PIPE = 141
+OK: Final = 0
+FAILED: Final = 1
+MISMATCH: Final = 3
+DEFECT: Final = 70
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
 """The last two are what a shell reports of a program that died of the signal."""
 
-
-class Options(NamedTuple):
-    """The command line, understood. `report` is `all`, `quiet`, `status` or `warn`."""
-
-    files: tuple[str, ...]
-    algorithm: str | None = None
-    check: bool = False
-    binary: bool = False
-    tag: bool = False
-    zero: bool = False
-    special: bool = False
-    report: str = "all"
-    strict: bool = False
-    ignore_missing: bool = False
-
-
-class OutputFailed(Exception):
-    """Standard output does not take what is written; the cause is the OSError."""
+COMMANDS: Final = frozenset({"generate", "verify", "diff", "update", "integrity"})
+"""The words of `options.COMMANDS`, which a plain call does not import."""
+_DROP_IN: Final = "pegasus-integrity"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code. SystemExit is raised for --help and for usage errors."""
-    given = sys.argv[1:] if arguments is None else arguments
+    """Runs the command and returns its exit code. SystemExit is raised for usage errors."""
     try:
-        return _run(given)
+        return _run(_given() if arguments is None else arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OutputFailed as failure:
         return _output_failed(failure.__cause__)
     except Exception as error:  # noqa: BLE001 - people get a sentence instead of a traceback
-        _complain(f"defect: {type(error).__name__}: {error}; please report this with the command line")
+        complain(f"defect: {type(error).__name__}: {error}; please report this with the command line")
         return DEFECT
 
 
+def _given() -> list[str]:
+    """The arguments; under the name of the program that it replaces the command is that program's."""
+    given = sys.argv[1:]
+    return ["integrity", *given] if os.path.basename(sys.argv[0]) == _DROP_IN else given
+
+
 def _run(arguments: Sequence[str]) -> int:
-    if any(one.startswith("-") and one != "-" for one in arguments):
-        options = _parsed(arguments)
-    else:
-        options = Options(tuple(arguments))  # the usual call, spared the import of argparse
-    return _check(options) if options.check else _generate(options)
+    if arguments and arguments[0] in COMMANDS:
+        return _command(arguments[0], arguments[1:])
+    if len(arguments) < 2 and not any(one[:1] == "-" != one or "://" in one for one in arguments):
+        return _plain(arguments[0] if arguments else "-")
+    from .commands_main import run
+
+    with _Urls() as urls:
+        return run(arguments, urls)
+
+
+def _plain(name: str) -> int:
+    """The usual call, spared the import of argparse: the checksum of one file."""
+    try:
+        found = digest_stream(0) if name == "-" else digest_file(name)
+    except (OSError, ChecksumError) as error:
+        complain_about(name, error)
+        return FAILED
+    put(write_manifest_line(found.digests[0], name))
+    return OK
+
+
+def _command(word: str, arguments: Sequence[str]) -> int:
+    if word == "integrity":
+        from .integrity import run
+
+        return run(arguments)
+    if word in ("generate", "verify"):
+        from .commands_meta import run_generate, run_verify
+
+        return (run_generate if word == "generate" else run_verify)(arguments)
+    if word == "diff":
+        from .commands_diff import run_diff
+
+        return run_diff(arguments)
+    from .commands_update import run_update
+
+    with _Urls() as urls:
+        return run_update(arguments, urls)
 
 
 def _output_failed(cause: BaseException | None) -> int:
     if isinstance(cause, BrokenPipeError):
         return BROKEN_PIPE
-    _complain(f"write error: {_reason(cause)}")
+    complain(f"write error: {reason(cause)}")
     return FAILED
 
 
-# --- the command line -----------------------------------------------------------------------------------------
+# --- URLs
 
 
-def _parsed(arguments: Sequence[str]) -> Options:
-    made = parser()
-    before, after = _around_dashes(arguments)
-    found = made.parse_intermixed_args(before)
-    if found.help:
-        _print_and_exit(made.format_help())
-    if found.version:
-        _print_and_exit(f"{PROGRAM} {_version()}\n")
-    options = Options(
-        files=(*found.files, *after),
-        algorithm=_algorithm(made, found.algorithm),
-        check=found.check,
-        binary=found.mode == "binary",
-        tag=found.tag,
-        zero=found.zero,
-        special=found.special,
-        report=found.report,
-        strict=found.strict,
-        ignore_missing=found.ignore_missing,
-    )
-    _refuse_nonsense(made, options, found.mode)
-    return options
+class _Urls:
+    """What `remote.Remote` asks for, by the protocols of `wf.protocols`, each imported when a URL needs it."""
+
+    def __init__(self) -> None:
+        self._site = self._credentials = ""
+        self._opened: _Opened | None = None
+
+    def configure(self, *, site: str, credentials: str) -> None:
+        self._site, self._credentials = site, credentials
+
+    def __enter__(self) -> _Urls:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def _stores(self) -> _Opened:
+        if self._opened is None:
+            self._opened = _Opened(self._site, self._credentials)
+        return self._opened
+
+    def digest(self, url: str, algorithms: Sequence[str]) -> RemoteDigest:
+        return self._stores().digest(url, algorithms)
+
+    def walk(self, url: str) -> Iterator[str]:
+        return self._stores().walk(url)
 
 
-def _around_dashes(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """The arguments before and after the first `--`: argparse itself loses it between options and files."""
-    if "--" not in arguments:
-        return arguments, ()
-    at = list(arguments).index("--")
-    return arguments[:at], arguments[at + 1 :]
+class _Opened:
+    """The stores of one call of the command."""
 
+    def __init__(self, site: str, credentials: str) -> None:
+        from ..credentials.chain import standard_chain
+        from ..protocols.errors import TransferError
+        from ..transfer.asking import Stores
+        from ..transfer.settings import Settings
 
-def _algorithm(made: ArgumentParser, name: str | None) -> str | None:
-    if name is None:
-        return None
-    algorithm = canonical_algorithm(name)
-    if algorithm is None:
-        made.error(f"unknown algorithm {name!r}; known are {', '.join(SIZES)}")
-    return algorithm
+        self._site = site
+        self._error = TransferError
+        chain = standard_chain(os.environ, file=credentials)
+        self._stores = Stores(chain, os.environ, stall=Settings().stall)
 
+    def close(self) -> None:
+        self._stores.__exit__(None, None, None)
 
-def _refuse_nonsense(made: ArgumentParser, options: Options, mode: str | None) -> None:
-    if options.check:
-        if options.tag:
-            made.error("the --tag option is meaningless when verifying checksums")
-        if mode is not None:
-            made.error("the --binary and --text options are meaningless when verifying checksums")
-        return
-    if options.tag and mode == "text":
-        made.error("--tag does not support --text mode")
-    given = (
-        ("ignore-missing", options.ignore_missing),
-        (options.report, options.report != "all"),
-        ("strict", options.strict),
-    )
-    for name, is_given in given:
-        if is_given:
-            made.error(f"the --{name} option is meaningful only when verifying checksums")
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("wf-transfer")
-
-
-def _print_and_exit(text: str) -> NoReturn:
-    for line in text.splitlines(keepends=True):
-        _put(line.encode())
-    raise SystemExit(OK)
-
-
-# --- printing checksums ---------------------------------------------------------------------------------------
-
-
-def _generate(options: Options) -> int:
-    # Mapped once for many files; for a single one digest_file finds what suits its size.
-    buffer = new_buffer() if len(options.files) > 1 else None
-    code = OK
-    for name in options.files or ("-",):
+    def digest(self, url: str, algorithms: Sequence[str]) -> RemoteDigest:
+        location = self._location(url)
         try:
-            found = _digest(name, options, buffer)
-        except (OSError, ChecksumError) as error:
-            _complain_about(name, error)
-            code = FAILED
-        else:
-            _put(
-                write_manifest_line(
-                    found.digests[0], name, binary=options.binary, tag=options.tag, zero=options.zero
-                )
-            )
-    return code
+            return self._told(location, algorithms) or self._read(location, algorithms)
+        except self._error as error:
+            raise _failed(location, error) from error
 
-
-def _digest(name: str, options: Options, buffer: memoryview | None) -> FileDigest:
-    algorithms = (options.algorithm or "sha256",)
-    if name == "-":
-        return digest_stream(0, algorithms, buffer=buffer)
-    return digest_file(name, algorithms, buffer=buffer, special=options.special)
-
-
-# --- checking manifests ---------------------------------------------------------------------------------------
-
-
-def _check(options: Options) -> int:
-    code = OK
-    for manifest in options.files or ("-",):
+    def walk(self, url: str) -> Iterator[str]:
+        location = self._location(url)
         try:
-            passed = _check_one(manifest, options)
-        except OSError as error:
-            _complain_about(manifest, error)
-            passed = False
-        if not passed:
-            code = FAILED
-    return code
-
-
-def _check_one(manifest: str, options: Options) -> bool:
-    from .reporting import Tally
-    from .verification import verify_lines
-
-    tally = Tally(strict=options.strict, ignore_missing=options.ignore_missing)
-    with _opened(manifest) as stream:
-        lines = _lines(stream, manifest, options)
-        for checked in verify_lines(lines, standard_input=True, special=options.special):
-            tally.count(checked)
-            _tell(checked, manifest, options)
-    _sum_up(tally, manifest, options)
-    return tally.passed
-
-
-def _opened(manifest: str) -> BinaryIO:
-    return open(0, "rb", closefd=False) if manifest == "-" else open(manifest, "rb")
-
-
-def _lines(stream: BinaryIO, manifest: str, options: Options) -> Iterator[Line]:
-    for line in read_manifest(stream, options.algorithm, zero=options.zero):
-        if manifest == "-" and line.entry is not None and line.entry.name == b"-":
-            yield Line(line.number, None)  # a manifest on standard input cannot speak of standard input
+            entries = self._entries(location)
+        except self._error as error:
+            raise _failed(location, error) from error
+        if not any(not entry.path for entry in entries):
+            yield from sorted(location.below(entry.path).url for entry in entries if not entry.is_directory)
         else:
-            yield line
+            yield url
+
+    def _location(self, url: str) -> Location:
+        from ..transfer.places import place
+        from .remote import RemoteFailed
+
+        try:
+            return place(url, self._site, os.environ)
+        except ValueError as error:
+            raise RemoteFailed(str(error)) from None
+
+    def _told(self, location: Location, algorithms: Sequence[str]) -> RemoteDigest | None:
+        """What the service itself computes, if it does so for all algorithms."""
+        from .remote import RemoteDigest
+
+        capability = self._stores.capability(location)
+        if not set(algorithms) <= set(capability.digest):
+            return None
+        found: list[Digest] = []
+        for algorithm in algorithms:
+            digest = self._stores.store(location).digest(location, algorithm)
+            if digest is None:
+                return None
+            found.append(digest)
+        size = self._stores.store(location).stat(location).size if capability.stat else None
+        return RemoteDigest(tuple(found), size)
+
+    def _read(self, location: Location, algorithms: Sequence[str]) -> RemoteDigest:
+        from ..protocols.errors import Unsupported
+        from .digest import Hashes
+        from .remote import RemoteDigest
+
+        if not self._stores.capability(location).read:
+            raise Unsupported(f"{location.scheme}: cannot be read")
+        hashes = Hashes(algorithms)
+        reader = self._stores.store(location).open_read(location)
+        size = 0
+        try:
+            while view := reader.read():
+                hashes.update(view)
+                size += len(view)
+        finally:
+            reader.close()
+        return RemoteDigest(hashes.digests(), size)
+
+    def _entries(self, location: Location) -> list[Entry]:
+        from ..protocols.errors import Unsupported
+
+        capability = self._stores.capability(location)
+        store = self._stores.store(location)
+        if capability.stat and capability.folders and not (entry := store.stat(location)).is_directory:
+            return [entry._replace(path="")]
+        if not capability.list:
+            raise Unsupported(f"{location.scheme}: folders cannot be listed", remedy="name the files one by one")
+        return list(store.list(location, recursive=True))
 
 
-def _tell(checked: Checked, manifest: str, options: Options) -> None:
-    from .reporting import status_line
-    from .verification import Verdict
+def _failed(location: Location, error: TransferError) -> RemoteFailed:
+    from ..credentials.redaction import redact
+    from ..transfer.asking import exit_of
+    from .remote import RemoteFailed
 
-    if checked.entry is None:
-        if options.report == "warn":
-            _complain(f"{printable(manifest)}: {checked.number}: improperly formatted checksum line")
-        return
-    if checked.verdict is Verdict.MISSING and options.ignore_missing:
-        return
-    if checked.error is not None:
-        _complain_about(checked.entry.name, checked.error)
-    quiet = options.report == "quiet" and checked.verdict is Verdict.MATCH
-    if options.report != "status" and not quiet:
-        _put(status_line(checked.verdict, checked.entry.name))
-
-
-def _sum_up(tally: Tally, manifest: str, options: Options) -> None:
-    if not tally.well_formed:
-        _complain(f"{printable(manifest)}: no properly formatted checksum lines found")
-    elif options.report != "status":
-        for warning in tally.warnings():
-            _complain(f"WARNING: {warning}")
-        if options.ignore_missing and not tally.matched:
-            _complain(f"{printable(manifest)}: no file was verified")
-
-
-# --- what people and programs read ----------------------------------------------------------------------------
-
-
-def _put(line: bytes) -> None:
-    """Writes one whole line to standard output at once, so that processes running side by side do not mix theirs."""
-    try:
-        if os.isatty(1):
-            line = _for_terminal(line)
-        while line:
-            line = line[os.write(1, line) :]
-    except OSError as error:
-        raise OutputFailed from error
-
-
-def _for_terminal(line: bytes) -> bytes:
-    """A name must not be able to send commands to the terminal. Programs get the bytes as they are."""
-    text = printable(line.removesuffix(b"\n"))
-    return os.fsencode(text) + b"\n"
-
-
-def _complain_about(name: str | bytes, error: OSError | ChecksumError) -> None:
-    _complain(f"{printable(name) or repr('')}: {_reason(error)}")
-
-
-def _reason(error: BaseException | None) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _complain(text: str) -> None:
-    if sys.stderr is not None:
-        print(f"{PROGRAM}: {text}", file=sys.stderr)
+    code = int(exit_of([(location, error)]))
+    text = redact(f"{error.what} ({error.remedy})" if error.remedy else error.what)
+    return RemoteFailed(text, exit_code=FAILED if code == MISMATCH else code, absent=error.code == "not-found")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ SIZES: Final[dict[str, int]] = {
     "sha384": 48,
     "sha1": 20,
     "md5": 16,
+    "blake2b": 64,
     "crc32": 4,
+    "crc32c": 4,
+    "crc64nvme": 8,
     "adler32": 4,
 }
 """Length in bytes of each algorithm's value. An algorithm that is not here is not known."""
@@ -114,6 +117,10 @@ def new_hash(algorithm: str) -> Hash:
     """A fresh incremental hash. `algorithm` is a canonical name; any other raises ValueError."""
     if algorithm in ("crc32", "adler32"):
         return _ZlibHash(algorithm)
+    if algorithm in ("crc32c", "crc64nvme"):
+        from .crc import new_crc
+
+        return new_crc(algorithm)
     if algorithm not in SIZES:
         raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
     return hashlib.new(algorithm, usedforsecurity=False)

@@ -1,10 +1,14 @@
-"""What can be wrong with a file's digest, beside what the operating system says.
+"""What can be wrong with a file's digest or a manifest, beside what the operating system says.
 
 ::
 
     ChecksumError
     |-- NotRegular          a FIFO, socket or device where a regular file is wanted
     |-- ChangedWhileRead    what was read is neither the old content nor the new
+    |-- OutsideFolder       a manifest's name leads out of the folder it is checked in
+    |-- WorkerDied          the processes that read the file were killed
+    |-- ManifestError       a manifest that cannot be read as one
+    |   `-- TruncatedManifest   its end is missing
     `-- Interrupted         the caller's stop event was set
 
 An error of the operating system (missing, permission denied, a folder, input/output error) stays the OSError it
@@ -24,6 +28,22 @@ class NotRegular(ChecksumError):
 
 class ChangedWhileRead(ChecksumError):
     """Somebody wrote to the file meanwhile. Reading it again later may succeed."""
+
+
+class OutsideFolder(ChecksumError):
+    """The name is absolute or goes up: a manifest from somebody else could ask for any file of this machine."""
+
+
+class WorkerDied(ChecksumError):
+    """Something killed two processes that read the file, one after the other. It was not digested."""
+
+
+class ManifestError(ChecksumError):
+    """The manifest is of no known format, or breaks the rules of its own."""
+
+
+class TruncatedManifest(ManifestError):
+    """Part of the manifest is missing, so that nobody can tell which files it should name."""
 
 
 class Interrupted(ChecksumError):

@@ -28,18 +28,25 @@ if TYPE_CHECKING:
 LONGEST_LINE = 64 << 10
 """Bytes; several times what the longest path needs when all of it is escaped. Longer lines are malformed."""
 
-_BY_HEX_LENGTH = {2 * size: name for name, size in SIZES.items() if size > 8}
-"""The algorithm of an untagged value. Those of four bytes look all alike and must be named."""
+_BY_HEX_LENGTH = {2 * size: name for name, size in SIZES.items() if size > 8 and name != "blake2b"}
+"""The algorithm of an untagged value. Those of four and eight bytes look alike and must be named."""
+
+_SHARED_LENGTHS = frozenset((128,))
+"""What b2sum prints looks like what sha512sum prints."""
+
+_LABELS = {"blake2b": b"BLAKE2b"}
+"""b2sum takes no other spelling."""
 
 _BLANKS = b" \t"
 
 
 class Entry(NamedTuple):
-    """What one line of a manifest says."""
+    """What one line of a manifest says. `guessed`: another algorithm has values of that length too."""
 
     digest: Digest
     name: bytes
     binary: bool = False
+    guessed: bool = False
 
 
 class Line(NamedTuple):
@@ -64,7 +71,8 @@ def write_manifest_line(
         mark, raw = b"\\", escape(raw)
     end = b"\0" if zero else b"\n"
     if tag:
-        return b"%b%b (%b) = %b%b" % (mark, digest.algorithm.upper().encode(), raw, _hex(digest), end)
+        label = _LABELS.get(digest.algorithm) or digest.algorithm.upper().encode()
+        return b"%b%b (%b) = %b%b" % (mark, label, raw, _hex(digest), end)
     return b"%b%b %b%b%b" % (mark, _hex(digest), b"*" if binary else b" ", raw, end)
 
 
@@ -80,7 +88,7 @@ def parse_line(line: bytes, algorithm: str | None = None, *, zero: bool = False)
 def read_manifest(stream: BinaryIO, algorithm: str | None = None, *, zero: bool = False) -> Iterator[Line]:
     """The lines of a manifest as they are read, comments and blank lines left out; see `LineParser`."""
     parser = LineParser(algorithm, zero=zero)
-    pieces = _split_at_nul(stream) if zero else _split_at_newline(stream)
+    pieces = _split_at_nul(stream) if zero else split_at_newline(stream)
     for number, piece in enumerate(pieces, start=1):
         if not _is_comment(piece, zero):
             yield Line(number, parser.parse(piece))
@@ -133,7 +141,10 @@ class LineParser:
         elif not self._reversed:
             self._reversed = False
             binary, name = name[:1] == b"*", name[1:]
-        return self._entry(algorithm, text[:width], name, marked=marked, binary=binary)
+        entry = self._entry(algorithm, text[:width], name, marked=marked, binary=binary)
+        if entry is not None and self._algorithm is None and width in _SHARED_LENGTHS:
+            return entry._replace(guessed=True)
+        return entry
 
     def _entry(
         self, algorithm: str, spelling: bytes, name: bytes, *, marked: bool, binary: bool
@@ -178,7 +189,7 @@ def _without_end(line: bytes, zero: bool) -> bytes:
     return line.removesuffix(b"\0") if zero else line.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _split_at_newline(stream: BinaryIO) -> Iterator[bytes]:
+def split_at_newline(stream: BinaryIO) -> Iterator[bytes]:
     """Lines with their ends. Of one that is too long only so much is kept that it can be seen to be."""
     while line := stream.readline(LONGEST_LINE + 1):
         rest = line

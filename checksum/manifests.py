@@ -10,29 +10,28 @@ from typing import TYPE_CHECKING
 from .gnu import write_manifest_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from io import BufferedWriter
-    from os import PathLike
     from types import TracebackType
     from typing import Self
 
     from .digest import Digest
+    from .entries import ManifestEntry
+    from .formats import Format
+    from .paths import Path
 
 
-class ManifestWriter:
-    """Collects entries in a partial beside `path`; `commit` gives it the name, replacing what was there.
+class PublishedFile:
+    """A file written as a partial beside `path`; `commit` gives it the name, replacing what was there.
 
-    Until then whoever opens `path` sees the manifest of before. One of `commit` and `abort` must be called; used as
+    Until then whoever opens `path` sees the file of before. One of `commit` and `abort` must be called; used as
     a context manager it commits at the end and aborts on an exception. A device or FIFO (`/dev/stdout`) is written
     directly. All methods raise OSError as the system has it, except `abort`, which never raises.
     """
 
-    def __init__(
-        self, path: str | bytes | PathLike[str] | PathLike[bytes], *, tag: bool = False, zero: bool = False
-    ) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = _absolute(os.fsencode(path))
         self._folder = os.path.join(os.path.dirname(self._path), b"")
-        self._tag = tag
-        self._zero = zero
         self._partial: bytes | None = None
         self._file = self._open()
 
@@ -43,22 +42,11 @@ class ManifestWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.fdopen(os.open(self._partial, flags, 0o666), "wb")
 
-    def add(self, digest: Digest, path: str | bytes | PathLike[str] | PathLike[bytes]) -> None:
-        """Adds the line of a file. Its name is relative to the manifest's folder if it is below that, else absolute.
-
-        A relative `path` is taken from the working directory, as `open` would.
-        """
-        name = self.name_of(path)
-        self._file.write(write_manifest_line(digest, name, tag=self._tag, zero=self._zero))
-
-    def name_of(self, path: str | bytes | PathLike[str] | PathLike[bytes]) -> bytes:
-        """The name under which `add` lists a file."""
-        name = _absolute(os.fsencode(path)).removeprefix(self._folder)
-        # A bare "-" would be standard input to whoever checks the manifest.
-        return b"./-" if name == b"-" else name
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
 
     def commit(self) -> None:
-        """Publishes the manifest, its bytes on the disk. If it raises, the old one is still there, and no partial."""
+        """Publishes the file, its bytes on the disk. If it raises, the old one is still there, and no partial."""
         try:
             self._file.flush()
             if self._partial is not None:
@@ -87,6 +75,118 @@ class ManifestWriter:
             self.commit()
         else:
             self.abort()
+
+
+class ManifestWriter(PublishedFile):
+    """Collects lines of the GNU form; `commit` publishes them whole, as `PublishedFile` does."""
+
+    def __init__(self, path: Path, *, tag: bool = False, zero: bool = False) -> None:
+        self._tag = tag
+        self._zero = zero
+        super().__init__(path)
+
+    def add(self, digest: Digest, path: Path) -> None:
+        """Adds the line of a file. Its name is relative to the manifest's folder if it is below that, else absolute.
+
+        A relative `path` is taken from the working directory, as `open` would.
+        """
+        name = self.name_of(path)
+        self.write(write_manifest_line(digest, name, tag=self._tag, zero=self._zero))
+
+    def name_of(self, path: Path) -> bytes:
+        """The name under which `add` lists a file."""
+        name = _absolute(os.fsencode(path)).removeprefix(self._folder)
+        # A bare "-" would be standard input to whoever checks the manifest.
+        return b"./-" if name == b"-" else name
+
+
+def write_manifest(
+    path: Path,
+    entries: Iterable[ManifestEntry],
+    *,
+    format: Format | str = "jsonl",  # noqa: A002 - the word for it
+    zero: bool = False,
+) -> int:
+    """Publishes a manifest of these entries and returns their number; names are written as they are.
+
+    The format is `jsonl`, `gnu`, `bsd`, `hashdeep` or `bagit`. In the GNU form an entry has a line for each digest
+    if they are tagged (`bsd`), else for its first; hashdeep's columns are the first entry's digests, a bag's manifest has
+    one algorithm. Raises ValueError for an entry that the format cannot hold, and OSError; then nothing was published.
+    """
+    counter = [0]
+    with PublishedFile(path) as file:
+        for line in manifest_lines(_counted(entries, counter), format=format, zero=zero):
+            file.write(line)
+    return counter[0]
+
+
+def manifest_lines(
+    entries: Iterable[ManifestEntry],
+    *,
+    format: Format | str = "jsonl",  # noqa: A002 - the word for it
+    zero: bool = False,
+) -> Iterator[bytes]:
+    """The bytes of a manifest, line by line, as `write_manifest` writes them; header and trailer are lines too."""
+    if format not in _WRITERS:
+        raise ValueError(f"manifests are written as {', '.join(_WRITERS)}, not as {format}")
+    return _WRITERS[format](entries, zero)
+
+
+def _counted(entries: Iterable[ManifestEntry], counter: list[int]) -> Iterator[ManifestEntry]:
+    for entry in entries:
+        counter[0] += 1
+        yield entry
+
+
+def _jsonl(entries: Iterable[ManifestEntry], _: bool) -> Iterator[bytes]:
+    from . import jsonl
+
+    yield jsonl.HEADER
+    count = 0
+    for entry in entries:
+        yield jsonl.entry_line(entry)
+        count += 1
+    yield jsonl.trailer(count)
+
+
+def _gnu(entries: Iterable[ManifestEntry], zero: bool) -> Iterator[bytes]:
+    for entry in entries:
+        yield write_manifest_line(_first(entry), entry.name, zero=zero)
+
+
+def _bsd(entries: Iterable[ManifestEntry], zero: bool) -> Iterator[bytes]:
+    for entry in entries:
+        for digest in entry.digests or (_first(entry),):
+            yield write_manifest_line(digest, entry.name, tag=True, zero=zero)
+
+
+def _hashdeep(entries: Iterable[ManifestEntry], _: bool) -> Iterator[bytes]:
+    from . import hashdeep
+
+    columns: tuple[str, ...] = ()
+    for entry in entries:
+        if not columns:
+            columns = tuple(digest.algorithm for digest in entry.digests)
+            yield hashdeep.header(columns)
+        yield hashdeep.entry_line(entry, columns)
+
+
+def _bagit(entries: Iterable[ManifestEntry], _: bool) -> Iterator[bytes]:
+    from . import bagit
+
+    algorithm = ""
+    for entry in entries:
+        algorithm = algorithm or _first(entry).algorithm
+        yield bagit.entry_line(entry, algorithm)
+
+
+_WRITERS = {"jsonl": _jsonl, "gnu": _gnu, "bsd": _bsd, "hashdeep": _hashdeep, "bagit": _bagit}
+
+
+def _first(entry: ManifestEntry) -> Digest:
+    if not entry.digests:
+        raise ValueError("an entry needs a digest")
+    return entry.digests[0]
 
 
 def _absolute(path: bytes) -> bytes:

@@ -23,13 +23,12 @@ value ends with its line. Key names are compared without case; a section's name 
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Misconfigured, UnsafeFile
+from .errors import Misconfigured
 from .kinds import Secret
+from .private import STRICT, check_private, read_private, read_seen
 from .redaction import printable
 
 if TYPE_CHECKING:
@@ -73,29 +72,6 @@ class CredentialsFile(NamedTuple):
                 if spelling in self.sections:
                     return self.sections[spelling]
         return None
-
-
-def read_private(path: str) -> bytes:
-    """The content of a file that holds a secret, after a look at who else could have read or written it.
-
-    Raises UnsafeFile when group or others have any permission, or when neither we nor root own it (a file of root's
-    may let a group read, else nobody could use it); FileNotFoundError when it is not there; Misconfigured otherwise.
-    """
-    descriptor = _open(path)
-    try:
-        _refuse_unsafe(path, os.fstat(descriptor))
-        return _all_of(descriptor, path)
-    finally:
-        os.close(descriptor)
-
-
-def check_private(path: str) -> None:
-    """Raises what `read_private` raises, without reading: for files that another library is going to read."""
-    descriptor = _open(path)
-    try:
-        _refuse_unsafe(path, os.fstat(descriptor))
-    finally:
-        os.close(descriptor)
 
 
 def read_credentials_file(path: str) -> CredentialsFile:
@@ -159,44 +135,3 @@ def _take_key(section: Section, line: str, number: int, path: str, lines: dict[s
 
 def _wrong(path: str, line: int, what: str) -> Misconfigured:
     return Misconfigured(f"{printable(path)}, line {line}: {what}", "mend this line of the credentials file")
-
-
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Misconfigured(
-            f"{printable(path)} cannot be read: {error.strerror}", "check the path and its permissions"
-        ) from None
-
-
-def _refuse_unsafe(path: str, status: os.stat_result) -> None:
-    name = printable(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise Misconfigured(f"{name} is not a regular file", "name a file that holds the credential")
-    ours = os.geteuid()
-    if status.st_uid not in (ours, 0):
-        raise UnsafeFile(
-            f"{name} holds credentials and belongs to another user (uid {status.st_uid}): refused",
-            f"copy it to a file of your own with mode 0600, after a look at what is in it: {name}",
-        )
-    allowed = 0o040 if status.st_uid == 0 and ours != 0 else 0
-    if status.st_mode & 0o077 & ~allowed:
-        mode = stat.S_IMODE(status.st_mode)
-        raise UnsafeFile(
-            f"{name} holds credentials and others can read or change it (mode {mode:04o}): refused",
-            f"chmod 600 {name}, and renew what was in it if others may have read it",
-        )
-
-
-def _all_of(descriptor: int, path: str) -> bytes:
-    content = b""
-    while chunk := os.read(descriptor, 1 << 16):
-        content += chunk
-        if len(content) > _MOST_BYTES:
-            raise Misconfigured(
-                f"{printable(path)} is larger than 1 MiB", "name a file that holds the credential"
-            )
-    return content

@@ -17,7 +17,7 @@ WRONG = {
     "nothing": (b"", "1:1"),
     "not json": (b"these are not the files", "1:1"),
     "cut off": (b'[\n  {"type": "transfer",\n', "3:1"),
-    "an object": (b'"transfer"', "an array"),
+    "a text": (b'"transfer"', "array of requests"),
     "not utf-8": (b'[{"type": "mkdir", "target": {"url": "\xff"}}]', "UTF-8"),
     "unknown type": ([{"type": "transfre"}], '"transfer" was probably meant'),
     "no sources": ([{**GOOD, "src_urls": []}], "[0].src_urls"),

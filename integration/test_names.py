@@ -33,9 +33,16 @@ NAMES = [
 ]
 """No name holds `$` and a word, which local URLs replace by a variable."""
 
+NO_S3_NAMES = frozenset({"back\\slash"})
+"""SeaweedFS takes a backslash for a slash."""
+
 FOREIGN = os.fsdecode(b"not utf-8 \xff\xfe")
 
 PAIRS = [(source, destination) for source in ("file", "http", "s3") for destination in ("file", "http", "s3")]
+
+
+def names_for(*protocols: str) -> list[str]:
+    return [name for name in NAMES if "s3" not in protocols or name not in NO_S3_NAMES]
 
 
 class Places:
@@ -77,19 +84,19 @@ def places(job: Job, web: Nginx, s3: Seaweed, bucket: str) -> Places:
 
 @pytest.mark.parametrize(("source", "destination"), PAIRS)
 def test_every_name_arrives_as_it_is(source: str, destination: str, places: Places) -> None:
-    job = places.job
-    data = {name: f"{number}: {name}".encode() for number, name in enumerate(NAMES)}
+    job, names = places.job, names_for(source, destination)
+    data = {name: f"{number}: {name}".encode() for number, name in enumerate(names)}
     for name, text in data.items():
         places.put(source, "from", name, text)
     batch = [
         transfer(name, places.url(source, "from", name), places.url(destination, "to", name))
-        for name in NAMES
+        for name in names
     ]
     run = job.run(batch, "--manifest", "sums", environment={"PEGASUS_MULTIPART_DIR": str(job.folder)})
     assert run.exit == 0, run.err
     assert places.all(destination, "to") == data
     assert not list(job.folder.rglob("pwned"))
-    assert {request["lfn"] for request in run.document["requests"]} == set(NAMES)
+    assert {request["lfn"] for request in run.document["requests"]} == set(names)
     if destination == "file":
         checked = run_program(["sha256sum", "-c", "sums"], folder=job.folder, environment=job.environment)
         assert (checked.returncode, checked.stderr) == (0, "")
@@ -101,12 +108,13 @@ def test_every_name_arrives_as_it_is(source: str, destination: str, places: Plac
 
 @pytest.mark.parametrize("protocol", ["file", "http", "s3"])
 def test_every_name_is_removed_and_no_other(protocol: str, places: Places) -> None:
-    for name in NAMES:
+    names = names_for(protocol)
+    for name in names:
         places.put(protocol, "here", name, b"goes")
         places.put(protocol, "here", f"{name}.stays", b"stays")
-    run = places.job.run([remove(places.url(protocol, "here", name)) for name in NAMES])
+    run = places.job.run([remove(places.url(protocol, "here", name)) for name in names])
     assert run.exit == 0, run.err
-    assert places.all(protocol, "here") == {f"{name}.stays": b"stays" for name in NAMES}
+    assert places.all(protocol, "here") == {f"{name}.stays": b"stays" for name in names}
 
 
 @pytest.mark.parametrize(("source", "destination"), [("file", "file"), ("file", "http"), ("http", "file")])

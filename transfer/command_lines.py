@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING, NamedTuple
 
 from .command_words import COMMANDS
@@ -50,27 +51,40 @@ class CommandLine(NamedTuple):
         return tuple(option for group in self.groups for option in group.options)
 
 
-def batch_line() -> CommandLine:
-    line = _read(batch_parser(), ())
-    return line._replace(synopsis="[OPTION]... [-f FILE]")
+class Program(NamedTuple):
+    """What a program does without a command word, and the command lines of its words."""
+
+    main: CommandLine
+    commands: dict[str, CommandLine]
+    sentences: dict[str, str]
+    """What each word does, in a few others."""
+
+    @property
+    def name(self) -> str:
+        return self.main.name
+
+    @property
+    def lines(self) -> tuple[CommandLine, ...]:
+        return (self.main, *self.commands.values())
 
 
-def command_line(word: str) -> CommandLine:
-    return _read(command_parser(word), CHOICES.get(word, ()))
+def transfer_program() -> Program:
+    commands = {word: _read(command_parser(word), CHOICES.get(word, ())) for word in COMMANDS}
+    return Program(_read(batch_parser())._replace(synopsis="[OPTION]... [-f FILE]"), commands, COMMANDS)
 
 
-def checksum_line() -> CommandLine:
-    from ..checksum.options import parser
+def checksum_program() -> Program:
+    from ..checksum import options
 
-    return _read(parser(), ())
-
-
-def all_lines() -> tuple[CommandLine, ...]:
-    """The batch mode, each command word, and `wf-checksum`."""
-    return (batch_line(), *(command_line(word) for word in COMMANDS), checksum_line())
+    commands = {word: _read(options.command_parser(word)) for word in options.COMMANDS}
+    return Program(_read(options.parser()), commands, options.COMMANDS)
 
 
-def _read(parser: ArgumentParser, choices: tuple[str, ...]) -> CommandLine:
+def programs() -> tuple[Program, Program]:
+    return transfer_program(), checksum_program()
+
+
+def _read(parser: ArgumentParser, choices: tuple[str, ...] = ()) -> CommandLine:
     words = [action for action in parser._actions if not action.option_strings]
     usage = parser.format_usage().removeprefix("usage: ").removeprefix(parser.prog)
     return CommandLine(
@@ -78,7 +92,7 @@ def _read(parser: ArgumentParser, choices: tuple[str, ...]) -> CommandLine:
         " ".join(usage.split()),
         parser.description or "",
         parser.epilog or "",
-        _help(parser, words[0]) if words else "",
+        "; ".join(_help(parser, action) for action in words),
         choices,
         tuple(_groups(parser)),
     )
@@ -87,7 +101,8 @@ def _read(parser: ArgumentParser, choices: tuple[str, ...]) -> CommandLine:
 def _groups(parser: ArgumentParser) -> list[Group]:
     groups = []
     for group in parser._action_groups:
-        options = [_option(parser, action) for action in group._group_actions if action.option_strings]
+        actions = [action for action in group._group_actions if action.option_strings]
+        options = [_option(parser, action) for action in actions if action.help != SUPPRESS]
         if options:
             groups.append(Group(group.title or "", tuple(options)))
     return groups

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .command_lines import all_lines
-from .command_words import COMMANDS
+from .command_lines import programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .command_lines import CommandLine, Option
-
-_ALL_COMMANDS = " ".join(COMMANDS)
+    from .command_lines import CommandLine, Option, Program
 
 
 def script(shell: str) -> str:
@@ -45,7 +42,12 @@ _wf_complete() {{
     for ((at = 1; at < COMP_CWORD; at++)); do
         [[ ${{COMP_WORDS[at]}} == -- ]] && return
     done
-    case $before in
+    if ((COMP_CWORD > 1)); then
+        case "$line ${{COMP_WORDS[1]}}" in
+            {commands}) line="$line ${{COMP_WORDS[1]}}" ;;
+        esac
+    fi
+    case "$1 $before" in
 {values}
         *)
             case $word in
@@ -66,13 +68,7 @@ _wf_complete() {{
     [[ -n $known ]] && COMPREPLY=($(compgen -W "$known" -- "$word"))
 }}
 _wf_transfer() {{
-    local line=wf-transfer
-    if ((COMP_CWORD > 1)); then
-        case ${{COMP_WORDS[1]}} in
-            {commands}) line="wf-transfer ${{COMP_WORDS[1]}}" ;;
-        esac
-    fi
-    _wf_complete "$line"
+    _wf_complete wf-transfer
 }}
 _wf_checksum() {{
     _wf_complete wf-checksum
@@ -83,38 +79,43 @@ complete -o default -F _wf_checksum wf-checksum
 
 
 def _bash() -> str:
-    lines = all_lines()
+    found = programs()
+    lines = [line for program in found for line in program.lines]
     return _BASH.format(
-        values="\n".join(_bash_values(lines)),
-        flags=_bash_cases((line.name, _flags(line)) for line in lines),
-        words=_bash_cases(
+        commands=" | ".join(_quoted(line.name) for program in found for line in program.commands.values()),
+        values="\n".join(line for program in found for line in _bash_values(program)),
+        flags="\n".join(_bash_case(line.name, _flags(line)) for line in lines),
+        words="\n".join(
             [
-                ("wf-transfer", '$(((COMP_CWORD == 1)) && echo "' + _ALL_COMMANDS + '")'),
-                *((line.name, " ".join(line.choices)) for line in lines if line.choices),
+                *(_bash_first_words(program) for program in found),
+                *(_bash_case(line.name, " ".join(line.choices)) for line in lines if line.choices),
             ]
         ),
-        commands=" | ".join(COMMANDS),
     )
 
 
-def _bash_values(lines: tuple[CommandLine, ...]) -> Iterator[str]:
-    """What comes behind options that take a value, in whichever command they are."""
+def _bash_values(program: Program) -> Iterator[str]:
+    """What comes behind options that take a value, in whichever command of a program they are."""
     flags: dict[str, dict[str, None]] = {}
-    for line in lines:
-        for option in line.options:
-            if option.value:
-                flags.setdefault(" ".join(option.choices), {}).update(dict.fromkeys(option.flags))
+    for option in _options(program):
+        if option.value:
+            flags.setdefault(" ".join(option.choices), {}).update(dict.fromkeys(option.flags))
     for known in sorted(flags, reverse=True):
         action = f"known={_quoted(known)} " if known else ""
-        yield f"        {' | '.join(flags[known])}) {action};;"
+        yield f"        {' | '.join(_quoted(f'{program.name} {flag}') for flag in flags[known])}) {action};;"
 
 
-def _bash_cases(cases: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> str:
-    indent = " " * 24
-    return "\n".join(
-        f"{indent}{_quoted(name)}) known={known if '$' in known else _quoted(known)} ;;"
-        for name, known in cases
-    )
+def _options(program: Program) -> Iterator[Option]:
+    return (option for line in program.lines for option in line.options)
+
+
+def _bash_case(name: str, known: str) -> str:
+    return f"{' ' * 24}{_quoted(name)}) known={_quoted(known)} ;;"
+
+
+def _bash_first_words(program: Program) -> str:
+    words = _quoted(" ".join(program.commands))
+    return f"{' ' * 24}{_quoted(program.name)}) ((COMP_CWORD == 1)) && known={words} ;;"
 
 
 # --- zsh
@@ -124,10 +125,10 @@ _ZSH = """\
 # Completion of wf-transfer and wf-checksum for zsh: source <(wf-transfer completion zsh), after compinit
 _wf_complete() {{
     local line=$service
-    if [[ $service == wf-transfer ]] && (( CURRENT > 2 )); then
-        case $words[2] in
+    if (( CURRENT > 2 )); then
+        case "$line $words[2]" in
             {commands})
-                line="wf-transfer $words[2]"
+                line="$line $words[2]"
                 shift words
                 (( CURRENT-- ))
                 ;;
@@ -146,14 +147,20 @@ fi
 
 
 def _zsh() -> str:
-    return _ZSH.format(commands="|".join(COMMANDS), cases="\n".join(_zsh_case(line) for line in all_lines()))
+    found = programs()
+    return _ZSH.format(
+        commands="|".join(_quoted(line.name) for program in found for line in program.commands.values()),
+        cases="\n".join(_zsh_case(program, line) for program in found for line in program.lines),
+    )
 
 
-def _zsh_case(line: CommandLine) -> str:
+def _zsh_case(program: Program, line: CommandLine) -> str:
     specifications = [each for option in line.options for each in _zsh_option(option)]
-    if line.name == "wf-transfer":
-        specifications.append(f"1:command:({_ALL_COMMANDS})")
-    elif line.choices:
+    if line is program.main:
+        specifications.append(
+            f"1: :_alternative 'commands:command:({' '.join(program.commands)})' 'files:file:_files'"
+        )
+    if line.choices:
         specifications.append(f"1:choice:({' '.join(line.choices)})")
     elif line.words:
         specifications.append("*:file:_files")
@@ -178,15 +185,15 @@ def _zsh_option(option: Option) -> Iterator[str]:
 
 _FISH = """\
 # Completion of wf-transfer and wf-checksum for fish: wf-transfer completion fish | source
-function __wf_transfer_is
+function __wf_is -a wanted
     set -l given (commandline -opc)
     set -l word ''
-    if test (count $given) -gt 1; and contains -- $given[2] {commands}
+    if test (count $given) -gt 1; and contains -- $given[2] $argv[2..]
         set word $given[2]
     end
-    test "$word" = "$argv[1]"
+    test "$word" = "$wanted"
 end
-function __wf_transfer_begins
+function __wf_begins
     test (count (commandline -opc)) -eq 1
 end
 {lines}
@@ -194,19 +201,19 @@ end
 
 
 def _fish() -> str:
-    lines = [
-        f"complete -c wf-transfer -n __wf_transfer_begins -a {word} -d {_fish_quoted(text)}"
-        for word, text in COMMANDS.items()
-    ]
-    for line in all_lines():
-        program, _, word = line.name.partition(" ")
-        begin = f"complete -c {program}"
-        if program == "wf-transfer":
-            begin += f" -n {_fish_quoted(f'__wf_transfer_is {_fish_quoted(word)}')}"
+    return _FISH.format(lines="\n".join(line for program in programs() for line in _fish_lines(program)))
+
+
+def _fish_lines(program: Program) -> Iterator[str]:
+    begin = f"complete -c {program.name}"
+    for word, text in program.sentences.items():
+        yield f"{begin} -n __wf_begins -a {word} -d {_fish_quoted(text)}"
+    for word, line in {"": program.main, **program.commands}.items():
+        is_it = _fish_quoted(f"__wf_is {_fish_quoted(word)} {' '.join(program.commands)}")
         if line.choices:
-            lines.append(f"{begin} -x -a {_fish_quoted(' '.join(line.choices))}")
-        lines += [_fish_option(begin, option) for option in line.options]
-    return _FISH.format(commands=_ALL_COMMANDS, lines="\n".join(lines))
+            yield f"{begin} -n {is_it} -x -a {_fish_quoted(' '.join(line.choices))}"
+        for option in line.options:
+            yield _fish_option(f"{begin} -n {is_it}", option)
 
 
 def _fish_option(begin: str, option: Option) -> str:

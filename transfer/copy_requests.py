@@ -10,9 +10,10 @@ from ..protocols.errors import End, LocalRefused, NotFound, TransferError
 from .outcomes import Outcome, Status
 from .places import below, decoded, last_name, names_a_folder, why_unsafe
 from .requests import Batch, MakeDirectory, Transfer
+from .walking import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Final
 
     from ..checksum.digest import Digest
@@ -122,7 +123,9 @@ class _Collection:
         try:
             return self._stores.store(source).stat(source).is_directory
         except NotFound:
-            # In an object store a folder is no object of its own: only the listing can tell.
+            if can.folders:
+                raise
+            # A folder is no object of its own: only the listing can tell.
             return True
 
     def _insist_on_name(self, source: Location, name: str, destination: Location) -> None:
@@ -140,7 +143,7 @@ class _Collection:
             )
         can = self._can_write(root)
         tree = _Tree(can)
-        for entry in self._entries(source):
+        for entry in walk(self._stores, source, self._refuse_folder):
             name = decoded(entry.path, source.scheme)
             if entry.is_directory:
                 tree.folders.add(name)
@@ -168,30 +171,6 @@ class _Collection:
         except NotFound:
             return False
 
-    def _entries(self, source: Location) -> Iterator[Entry]:
-        """Everything below, in order. A local folder that cannot be read is refused alone."""
-        if not source.is_local:
-            listed = self._stores.store(source).list(source, recursive=True)
-            yield from sorted(listed, key=lambda entry: entry.path)
-            return
-        waiting = [""]
-        while waiting:
-            prefix = waiting.pop()
-            folder = below(source, prefix)
-            try:
-                listed = self._stores.store(source).list(folder, recursive=False)
-                found = sorted(listed, key=lambda entry: entry.path)
-            except TransferError as error:
-                if not prefix:
-                    raise
-                self._refuse(folder, folder, error)
-                continue
-            inner = [
-                entry._replace(path=f"{prefix}/{entry.path}" if prefix else entry.path) for entry in found
-            ]
-            yield from inner
-            waiting += [entry.path for entry in reversed(inner) if entry.is_directory]
-
     def _add_file(self, source: Location, destination: Location, name: str) -> None:
         if destination.url in self._taken:
             error = LocalRefused(
@@ -213,6 +192,9 @@ class _Collection:
 
     def _refuse_entry(self, place: Location, root: Location, why: str, remedy: str) -> None:
         self._refuse(place, root, LocalRefused(f"{place.shown} is not copied: {why}", remedy=remedy))
+
+    def _refuse_folder(self, folder: Location, error: TransferError) -> None:
+        self._refuse(folder, folder, error)
 
     def _refuse(self, source: Location, destination: Location, error: TransferError) -> None:
         request = Transfer(0, "", last_name(source), (source,), (destination,))

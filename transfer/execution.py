@@ -128,19 +128,24 @@ class _Run:
 
     def _govern(self) -> None:
         engine = self._engine
-        while self._left and not self._stop.is_set():
+        while self._left and not self._must_stop():
             self._add_workers()
             engine.nudge.wait(_WAKE)
             engine.nudge.clear()
-            if self._asked_to_stop.is_set():
-                self._stop.set()
             self._take_finished()
             now = time.time()
-            if self._plan.settings.deadline is not None and now >= self._plan.settings.deadline:
-                self._deadline_passed = True
-                self._stop.set()
             if now - self._ticked >= _TICK:
                 self._tick(now)
+
+    def _must_stop(self) -> bool:
+        """Whether the caller or the deadline stopped the run, which may be before anything has begun."""
+        if self._asked_to_stop.is_set():
+            self._stop.set()
+        deadline = self._plan.settings.deadline
+        if deadline is not None and time.time() >= deadline:
+            self._deadline_passed = True
+            self._stop.set()
+        return self._stop.is_set()
 
     def _add_workers(self) -> None:
         most = self._plan.settings.workers or WORKERS_MOST

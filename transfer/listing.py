@@ -11,6 +11,7 @@ from ..protocols.values import Entry
 from .asking import exit_of
 from .places import decoded, names_a_folder
 from .record_text import display_url, exact_url, timestamp
+from .walking import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .asking import Stores
     from .settings import Exit
 
+    Failed = Callable[[Location, TransferError], None]
+
 
 def list_places(
     stores: Stores, places: Sequence[Location], *, long: bool, recursive: bool, as_json: bool
@@ -27,8 +30,8 @@ def list_places(
     """Prints the entries of each place, in order of their names; returns the exit code."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
-    def one(place: Location) -> None:
-        entries = _entries(stores, place, recursive)
+    def one(place: Location, failed: Failed) -> None:
+        entries = _entries(stores, place, recursive, failed)
         if as_json:
             _print(_json(place, entry) for entry in entries)
             return
@@ -45,7 +48,7 @@ def describe_places(
     """Prints what is known of each place; with an algorithm, the digest that its service tells."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
-    def one(place: Location) -> None:
+    def one(place: Location, failed: Failed) -> None:
         entry = _stat(stores, place)
         if algorithm is not None:
             told = _digest(stores, place, algorithm)
@@ -63,36 +66,46 @@ def tell(error: TransferError) -> None:
     print(f"wf-transfer: {printable(redact(text))}", file=sys.stderr)
 
 
-def _each(places: Sequence[Location], one: Callable[[Location], None]) -> Exit:
+def _each(places: Sequence[Location], one: Callable[[Location, Failed], None]) -> Exit:
+    """Does `one` for each place and tells what failed; returns the exit code."""
     failures: list[tuple[Location, TransferError]] = []
+
+    def failed(place: Location, error: TransferError) -> None:
+        sys.stdout.flush()
+        tell(error)
+        failures.append((place, error))
+
     for place in places:
         try:
-            one(place)
+            one(place, failed)
         except TransferError as error:
-            sys.stdout.flush()
-            tell(error)
-            failures.append((place, error))
+            failed(place, error)
     return exit_of(failures)
 
 
 # --- questions
 
 
-def _entries(stores: Stores, place: Location, recursive: bool) -> list[Entry]:
-    """What is in a folder, or the one file of this name."""
-    can, store = stores.capability(place), stores.store(place)
-    if not names_a_folder(place):
-        try:
-            entry = store.stat(place)
-        except NotFound:
-            # In an object store a folder is no object of its own: only the listing can tell.
-            found = sorted(store.list(place, recursive=recursive), key=_path) if can.list else []
-            if found:
-                return found
-            raise
-        if not entry.is_directory:
-            return [entry]
-    return sorted(store.list(place, recursive=recursive), key=_path)
+def _entries(stores: Stores, place: Location, recursive: bool, failed: Failed) -> list[Entry]:
+    """What is in a folder, or the one file of this name. Folders inside that cannot be listed go to `failed`."""
+    can = stores.capability(place)
+    if names_a_folder(place):
+        return _folder(stores, place, recursive, failed)
+    try:
+        entry = stores.store(place).stat(place)
+    except NotFound:
+        # Where a folder is no object of its own, only the listing can tell.
+        found = _folder(stores, place, recursive, failed) if can.list and not can.folders else []
+        if found:
+            return found
+        raise
+    return _folder(stores, place, recursive, failed) if entry.is_directory else [entry]
+
+
+def _folder(stores: Stores, place: Location, recursive: bool, failed: Failed) -> list[Entry]:
+    if recursive:
+        return sorted(walk(stores, place, failed), key=_path)
+    return sorted(stores.store(place).list(place, recursive=False), key=_path)
 
 
 def _path(entry: Entry) -> str:

@@ -4,60 +4,60 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .command_lines import batch_line, checksum_line, command_line
-from .command_words import COMMANDS
+from .command_lines import checksum_program, transfer_program
 from .version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .command_lines import CommandLine, Group, Option
+    from .command_lines import CommandLine, Group, Option, Program
 
 _SHARED = "how to do it"
 """The title of the options that the batch mode and several command words have in common."""
 
+_STATUS = "exit status: "
+_PARAGRAPH = "\n\n"
+
 
 def page(name: str) -> str:
     """The manual page of `wf-transfer` or `wf-checksum`."""
-    lines = _transfer() if name == "wf-transfer" else _checksum()
+    lines = _transfer(transfer_program()) if name == "wf-transfer" else _checksum(checksum_program())
     return "\n".join((*_head(name), *lines)) + "\n"
 
 
-def _transfer() -> Iterator[str]:
+def _transfer(program: Program) -> Iterator[str]:
     from .results_page import EXITS
 
-    line = batch_line()
-    lines = [command_line(word) for word in COMMANDS]
-    yield from _name(line)
-    yield from _synopsis((line, *lines))
-    yield ".SH DESCRIPTION"
-    yield roff(
+    about = (
         "Without a command word a JSON batch of transfers, folders to make and files to remove is read and done: in "
         "parallel, repeated where that may help, and every byte verified before it shows at its destination."
     )
-    yield ".SH OPTIONS"
-    yield from _groups(line.groups)
-    yield ".SH COMMANDS"
-    for each in lines:
-        yield from _command(each)
+    yield from _body(program, about)
     yield ".SH EXIT STATUS"
     yield from _terms((str(int(code)), text) for code, text in EXITS.items())
     yield from _see_also("wf-checksum")
 
 
-def _checksum() -> Iterator[str]:
-    line = checksum_line()
-    more, _, statuses = line.epilog.partition("exit status: ")
-    yield from _name(line)
-    yield from _synopsis((line,))
-    yield ".SH DESCRIPTION"
-    yield roff(f"{line.description} {' '.join(more.split())}")
-    yield ".SH OPTIONS"
-    yield from _groups(line.groups)
+def _checksum(program: Program) -> Iterator[str]:
+    line = program.main
+    before, _, statuses = line.epilog.partition(_STATUS)
+    yield from _body(program, f"{line.description} {' '.join(before.partition(_PARAGRAPH)[0].split())}")
     yield ".SH EXIT STATUS"
     split = (status.partition(" ") for status in statuses.split("; "))
     yield from _terms((code, text) for code, _, text in split)
     yield from _see_also("wf-transfer", "sha256sum")
+
+
+def _body(program: Program, about: str) -> Iterator[str]:
+    yield from _name(program.main)
+    yield from _synopsis(program.lines)
+    yield ".SH DESCRIPTION"
+    yield roff(about)
+    yield ".SH OPTIONS"
+    yield from _groups(program.main.groups)
+    yield ".SH COMMANDS"
+    for line in program.commands.values():
+        yield from _command(line)
 
 
 def _head(name: str) -> Iterator[str]:
@@ -92,6 +92,9 @@ def _command(line: CommandLine) -> Iterator[str]:
     if len(own) < len(line.groups):
         yield ".PP"
         yield roff(f'The options under "{_SHARED}" work here too.')
+    if line.epilog.strip():
+        yield ".PP"
+        yield roff(" ".join(line.epilog.split()))
 
 
 def _groups(groups: Iterable[Group]) -> Iterator[str]:

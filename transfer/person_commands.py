@@ -30,8 +30,9 @@ def run_command(word: str, arguments: list[str], environment: Mapping[str, str])
 
         log_everything()
     code = _COMMANDS[word](parser, options, environment)
-    # Here, where a pipe that nobody reads is still an exception that can be answered.
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        # Here, where a pipe that nobody reads is still an exception that can be answered.
+        sys.stdout.flush()
     return code
 
 

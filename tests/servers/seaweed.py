@@ -134,6 +134,7 @@ def _options(run: Path, ports: _Ports, tls: TlsFiles | None) -> list[str]:
         f"-master.port={ports.master}",
         "-master.telemetry=false",
         f"-volume.port={ports.volume}",
+        "-volume.max=5000",  # every bucket takes a few; the default is what the disk would hold
         f"-filer.port={ports.filer}",
         f"-admin.port={ports.admin}",
         "-admin.ui=false",

@@ -1,0 +1,75 @@
+r"""Payload and tag manifests of bags (RFC 8493): `manifest-<algorithm>.txt` in the folder that holds `bagit.txt`.
+
+::
+
+    ba7816bf...  data/a%0Ab
+
+Blanks separate the value from a path relative to the bag's root; in the path CR, LF and `%` are percent-encoded
+(section 2.1.3). Older tools encode no `%`, and md5sum put an asterisk before the path: both are read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from .digest import SIZES, Digest, canonical_algorithm
+from .entries import ManifestEntry, ManifestLine
+from .errors import ManifestError
+from .gnu import LONGEST_LINE, split_at_newline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+_NAME = re.compile(rb"(?:tag)?manifest-([a-zA-Z0-9-]+)\.txt")
+_LINE = re.compile(rb"([0-9a-fA-F]+)[ \t]+(.+)", re.DOTALL)
+_ENCODED = re.compile(rb"%(0[aAdD]|25)")
+_DECODED = {b"0a": b"\n", b"0d": b"\r", b"25": b"%"}
+
+
+def algorithm_of(path: bytes) -> str | None:
+    """The algorithm that the name of a bag's manifest tells; None if the path is no such manifest in a bag."""
+    match = _NAME.fullmatch(os.path.basename(path))
+    if match is None or not os.path.isfile(os.path.join(os.path.dirname(path), b"bagit.txt")):
+        return None
+    algorithm = canonical_algorithm(match[1].decode("ascii"))
+    if algorithm is None:
+        raise ManifestError(f"is a bag's manifest by an unknown algorithm, {match[1].decode('ascii')}")
+    return algorithm
+
+
+def read_lines(stream: BinaryIO, algorithm: str) -> Iterator[ManifestLine]:
+    """The entries as they are read; names are relative to the bag's root."""
+    for number, line in enumerate(split_at_newline(stream), start=1):
+        text = line.rstrip(b"\r\n")
+        if text:
+            yield _line(number, text, algorithm)
+
+
+def _line(number: int, text: bytes, algorithm: str) -> ManifestLine:
+    match = _LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
+    if match is None or len(match[1]) != 2 * SIZES[algorithm] or b"\0" in match[2]:
+        return ManifestLine(number, None, f"is not a {algorithm} value and a path")
+    name = decode(match[2].removeprefix(b"*"))
+    digest = Digest(algorithm, bytes.fromhex(match[1].decode("ascii")))
+    return ManifestLine(number, ManifestEntry(name, (digest,)))
+
+
+def decode(text: bytes) -> bytes:
+    """The path that an encoded one stands for. Any other `%` is itself."""
+    return _ENCODED.sub(lambda match: _DECODED[match[1].lower()], text)
+
+
+def encode(name: bytes) -> bytes:
+    """The path as it is written in a manifest."""
+    return name.replace(b"%", b"%25").replace(b"\n", b"%0A").replace(b"\r", b"%0D")
+
+
+def entry_line(entry: ManifestEntry, algorithm: str) -> bytes:
+    """The line of an entry. Raises ValueError if it has no digest by this algorithm, or no name."""
+    digest = entry.digest(algorithm)
+    if digest is None or not entry.name:
+        raise ValueError(f"the entry has no {algorithm} digest, or no name")
+    return b"%b  %b\n" % (digest.hex.encode(), encode(entry.name))

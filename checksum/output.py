@@ -1,0 +1,60 @@
+"""What people and programs read: whole lines on standard output, sentences on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .names import printable
+
+if TYPE_CHECKING:
+    from typing import BinaryIO, Final
+
+    from .errors import ChecksumError
+
+PROGRAM: Final = "wf-checksum"
+
+OK: Final = 0
+FAILED: Final = 1
+BAD_MANIFEST: Final = 65
+"""A manifest that cannot be understood, or whose end is missing: nothing can be said about its files."""
+
+
+class OutputFailed(Exception):
+    """Standard output does not take what is written; the cause is the OSError."""
+
+
+def put(line: bytes) -> None:
+    """Writes whole lines to standard output at once, so that processes running side by side do not mix theirs."""
+    try:
+        if os.isatty(1):
+            line = _for_terminal(line)
+        while line:
+            line = line[os.write(1, line) :]
+    except OSError as error:
+        raise OutputFailed from error
+
+
+def _for_terminal(line: bytes) -> bytes:
+    """A name must not be able to send commands to the terminal. Programs get the bytes as they are."""
+    return b"".join(os.fsencode(printable(one)) + b"\n" for one in line.removesuffix(b"\n").split(b"\n"))
+
+
+def complain_about(name: str | bytes, error: OSError | ChecksumError) -> None:
+    complain(f"{printable(name) or repr('')}: {reason(error)}")
+
+
+def reason(error: BaseException | None) -> str:
+    """What the system, or this package, says was wrong."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def complain(text: str) -> None:
+    if sys.stderr is not None:
+        print(f"{PROGRAM}: {text}", file=sys.stderr)
+
+
+def standard_input() -> BinaryIO:
+    """What is on standard input, which stays open. Raises OSError where it is closed."""
+    return open(0, "rb", closefd=False)

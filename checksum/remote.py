@@ -1,0 +1,50 @@
+"""What the command needs of files that are not on this machine. Who asks for them is handed in: this package knows no URLs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import ChecksumError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Protocol
+
+    from .digest import Digest
+
+    class Remote(Protocol):
+        """Asks services. All methods raise RemoteFailed."""
+
+        def digest(self, url: str, algorithms: Sequence[str]) -> RemoteDigest:
+            """The digests of what a URL names: computed by its service where it can, else by reading."""
+
+        def walk(self, url: str) -> Iterator[str]:
+            """The URLs of all files below a folder, sorted; the URL itself if it names a file."""
+
+
+class RemoteDigest(NamedTuple):
+    """The digests in the order in which they were asked for; `size` where it is known."""
+
+    digests: tuple[Digest, ...]
+    size: int | None
+
+
+class RemoteFailed(ChecksumError):
+    """A service did not give what was asked for. `exit_code` is what the command ends with if nothing else failed.
+
+    `absent` tells that the file is not there.
+    """
+
+    def __init__(self, text: str, *, exit_code: int = 1, absent: bool = False) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+        self.absent = absent
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_url(name: str) -> bool:
+    """Whether a word of the command line is a URL. A local file of such a name is written `./http://...`."""
+    return "://" in name and _URL.match(name) is not None
