@@ -53,7 +53,10 @@ bench-quick: env ## The same, small
 	@$(BIN)/python benchmarks/run.py --quick
 
 docs: env ## Write the documents that are generated from the code
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m wf.transfer.batch_schema
+	@$(BIN)/python -m wf.transfer.result_schema > transfer/result.schema.json
+	@$(BIN)/python -m wf.transfer.results_page docs/results.md
+	@$(BIN)/python -m wf.transfer.protocols_page > docs/protocols.md
 
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

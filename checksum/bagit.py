@@ -5,7 +5,8 @@ r"""Payload and tag manifests of bags (RFC 8493): `manifest-<algorithm>.txt` in 
     ba7816bf...  data/a%0Ab
 
 Blanks separate the value from a path relative to the bag's root; in the path CR, LF and `%` are percent-encoded
-(section 2.1.3). Older tools encode no `%`, and md5sum put an asterisk before the path: both are read.
+(section 2.1.3). The tool bagit.py (1.9) leaves `%` as it is, both ways, so where the decoded name does not exist and the
+written one does, that is meant. Older bags have the asterisk of md5sum before the path.
 """
 
 from __future__ import annotations
@@ -40,21 +41,28 @@ def algorithm_of(path: bytes) -> str | None:
     return algorithm
 
 
-def read_lines(stream: BinaryIO, algorithm: str) -> Iterator[ManifestLine]:
-    """The entries as they are read; names are relative to the bag's root."""
+def read_lines(stream: BinaryIO, algorithm: str, root: bytes | None = None) -> Iterator[ManifestLine]:
+    """The entries as they are read; names are relative to the bag's root, in which doubtful ones are looked for."""
     for number, line in enumerate(split_at_newline(stream), start=1):
         text = line.rstrip(b"\r\n")
         if text:
-            yield _line(number, text, algorithm)
+            yield _line(number, text, algorithm, root)
 
 
-def _line(number: int, text: bytes, algorithm: str) -> ManifestLine:
+def _line(number: int, text: bytes, algorithm: str, root: bytes | None) -> ManifestLine:
     match = _LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
     if match is None or len(match[1]) != 2 * SIZES[algorithm] or b"\0" in match[2]:
         return ManifestLine(number, None, f"is not a {algorithm} value and a path")
-    name = decode(match[2].removeprefix(b"*"))
+    name = _meant(match[2].removeprefix(b"*"), root)
     digest = Digest(algorithm, bytes.fromhex(match[1].decode("ascii")))
     return ManifestLine(number, ManifestEntry(name, (digest,)))
+
+
+def _meant(text: bytes, root: bytes | None) -> bytes:
+    name = decode(text)
+    if root is not None and name != text and not os.path.lexists(os.path.join(root, name)):
+        return text if os.path.lexists(os.path.join(root, text)) else name
+    return name
 
 
 def decode(text: bytes) -> bytes:

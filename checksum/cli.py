@@ -13,7 +13,7 @@ from .output import OutputFailed, complain, complain_about, put, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Final
+    from typing import Final, Self
 
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
@@ -114,7 +114,7 @@ class _Urls:
     def configure(self, *, site: str, credentials: str) -> None:
         self._site, self._credentials = site, credentials
 
-    def __enter__(self) -> _Urls:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -126,8 +126,13 @@ class _Urls:
             self._opened = _Opened(self._site, self._credentials)
         return self._opened
 
-    def digest(self, url: str, algorithms: Sequence[str]) -> RemoteDigest:
-        return self._stores().digest(url, algorithms)
+    def shown(self, url: str) -> str:
+        from ..transfer.record_text import exact_text
+
+        return exact_text(url)
+
+    def digest(self, url: str, algorithms: Sequence[str], *, site: str = "") -> RemoteDigest:
+        return self._stores().digest(url, algorithms, site)
 
     def walk(self, url: str) -> Iterator[str]:
         return self._stores().walk(url)
@@ -150,8 +155,8 @@ class _Opened:
     def close(self) -> None:
         self._stores.__exit__(None, None, None)
 
-    def digest(self, url: str, algorithms: Sequence[str]) -> RemoteDigest:
-        location = self._location(url)
+    def digest(self, url: str, algorithms: Sequence[str], site: str) -> RemoteDigest:
+        location = self._location(url, site)
         try:
             return self._told(location, algorithms) or self._read(location, algorithms)
         except self._error as error:
@@ -163,17 +168,15 @@ class _Opened:
             entries = self._entries(location)
         except self._error as error:
             raise _failed(location, error) from error
-        if not any(not entry.path for entry in entries):
-            yield from sorted(location.below(entry.path).url for entry in entries if not entry.is_directory)
-        else:
-            yield url
+        files = [entry.path for entry in entries if not entry.is_directory]
+        yield from [url] if files == [""] else sorted(location.below(path).url for path in files)
 
-    def _location(self, url: str) -> Location:
+    def _location(self, url: str, site: str = "") -> Location:
         from ..transfer.places import place
         from .remote import RemoteFailed
 
         try:
-            return place(url, self._site, os.environ)
+            return place(url, site or self._site, os.environ)
         except ValueError as error:
             raise RemoteFailed(str(error)) from None
 
@@ -212,14 +215,22 @@ class _Opened:
         return RemoteDigest(hashes.digests(), size)
 
     def _entries(self, location: Location) -> list[Entry]:
-        from ..protocols.errors import Unsupported
+        """The entries below a folder; one with an empty path for a file."""
+        from ..protocols.errors import NotFound, Unsupported
 
         capability = self._stores.capability(location)
         store = self._stores.store(location)
-        if capability.stat and capability.folders and not (entry := store.stat(location)).is_directory:
-            return [entry._replace(path="")]
+        if capability.stat:
+            try:
+                if not (entry := store.stat(location)).is_directory:
+                    return [entry._replace(path="")]
+            except NotFound:
+                if capability.folders:
+                    raise  # else it may be a prefix, which is nothing by itself
         if not capability.list:
-            raise Unsupported(f"{location.scheme}: folders cannot be listed", remedy="name the files one by one")
+            raise Unsupported(
+                f"{location.shown}: this protocol cannot list folders; name the files one by one"
+            )
         return list(store.list(location, recursive=True))
 
 
@@ -230,7 +241,9 @@ def _failed(location: Location, error: TransferError) -> RemoteFailed:
 
     code = int(exit_of([(location, error)]))
     text = redact(f"{error.what} ({error.remedy})" if error.remedy else error.what)
-    return RemoteFailed(text, exit_code=FAILED if code == MISMATCH else code, absent=error.code == "not-found")
+    return RemoteFailed(
+        text, exit_code=FAILED if code == MISMATCH else code, absent=error.code == "not-found"
+    )
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from .comparison import Change, compare
 from .errors import ManifestError
 from .formats import open_manifest
-from .names import escape, needs_escape, printable
+from .names import printable
 from .options import command_parser, parse
-from .output import BAD_MANIFEST, complain, put, reason
+from .output import BAD_MANIFEST, change_line, complain, put, reason, standard_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 SAME: Final = 0
 DIFFERENT: Final = 1
-
-_MARKS: Final = {
-    Change.ADDED: b"added",
-    Change.REMOVED: b"removed",
-    Change.CHANGED: b"changed",
-    Change.MOVED: b"moved",
-    Change.UNKNOWN: b"unknown",
-    Change.CONFLICT: b"conflict",
-}
 
 
 class _Unreadable(Exception):
@@ -74,19 +65,14 @@ def _entries(path: str) -> Iterator[ManifestEntry]:
 
 
 def _opened(path: str) -> Manifest:
-    from .output import standard_input
-
     return open_manifest(standard_input()) if path == "-" else open_manifest(path)
 
 
 def _line(one: Difference) -> bytes:
-    """`added  name`; `moved  name -> name`. Names are escaped as in manifests, and marked by a backslash."""
     names = [one.name]
     if one.change is Change.MOVED and one.after is not None:
         names.append(one.after.name)
-    marked = any(map(needs_escape, names))
-    text = b" -> ".join(escape(name) if marked else name for name in names)
-    return b"%b%-9b %b\n" % (b"\\" if marked else b"", _MARKS[one.change], text)
+    return change_line(one.change, *names)
 
 
 def _json(one: Difference) -> bytes:

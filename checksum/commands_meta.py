@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from .errors import ChecksumError
 from .items import SEPARATOR, Finding, described, examine, parse_item
+from .manifests import PublishedFile
 from .meta import meta_document, read_meta_files
 from .names import printable
 from .options import algorithms, command_parser, parse
 from .output import FAILED, OK, complain, complain_about, put, reason, standard_input
-from .publishing import publish
 from .reporting import status_line
 from .verification import Verdict
 
@@ -36,10 +36,13 @@ def run_generate(arguments: Sequence[str]) -> int:
         return FAILED
     found = [one for item in items if (one := _described(item, chosen[0])) is not None]
     if len(found) < len(items):
-        complain(f"{printable(options.meta)} is not written: {len(items) - len(found)} of {len(items)} files failed")
+        complain(
+            f"{printable(options.meta)} is not written: {len(items) - len(found)} of {len(items)} files failed"
+        )
         return FAILED
     try:
-        publish(options.meta, meta_document(found))
+        with PublishedFile(options.meta) as file:
+            file.write(meta_document(found))
     except OSError as error:
         complain_about(options.meta, error)
         return FAILED
@@ -58,7 +61,9 @@ def _names_are_unique(items: list[Item]) -> bool:
     paths: dict[str, str] = {}
     twice = [item for item in items if paths.setdefault(item.lfn, item.path) != item.path]
     for item in twice:
-        complain(f"{printable(item.lfn)} is the name of two files, {printable(paths[item.lfn])} and {printable(item.path)}")
+        complain(
+            f"{printable(item.lfn)} is the name of two files, {printable(paths[item.lfn])} and {printable(item.path)}"
+        )
     return not twice
 
 

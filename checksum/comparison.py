@@ -76,7 +76,9 @@ def _ordered(
     entries: Iterable[ManifestEntry], run_bytes: int, folder: bytes | None
 ) -> Iterator[tuple[ManifestEntry, bool]]:
     """One entry a name, in the order of names, and whether it contradicts itself."""
-    records = in_order((one.name + b"\0" + _packed(one) for one in entries), run_bytes=run_bytes, folder=folder)
+    records = in_order(
+        (one.name + b"\0" + _packed(one) for one in entries), run_bytes=run_bytes, folder=folder
+    )
     current: ManifestEntry | None = None
     conflict = False
     for record in records:
@@ -204,12 +206,18 @@ def _difference(record: bytes) -> Difference:
 
 
 def _packed(entry: ManifestEntry) -> bytes:
-    blocks = None if entry.blocks is None else tuple(entry.blocks)
-    packed: bytes = dumps((*entry._replace(digests=tuple(map(tuple, entry.digests)), blocks=blocks),))
+    told = entry.blocks
+    blocks = None if told is None else (told.size, told.algorithm, told.values)
+    digests = tuple([(one.algorithm, one.value) for one in entry.digests])
+    packed: bytes = dumps(
+        (entry.name, digests, entry.size, entry.mtime_ns, entry.inode, blocks, entry.guessed)
+    )
     return packed
 
 
 def _unpacked(packed: bytes) -> ManifestEntry:
-    entry = ManifestEntry(*loads(packed))
-    blocks = None if entry.blocks is None else BlockDigests(*entry.blocks)
-    return entry._replace(digests=tuple(Digest(*one) for one in entry.digests), blocks=blocks)
+    name, digests, size, mtime_ns, inode, blocks, guessed = loads(packed)
+    made = tuple([Digest(*one) for one in digests])
+    return ManifestEntry(
+        name, made, size, mtime_ns, inode, None if blocks is None else BlockDigests(*blocks), guessed
+    )

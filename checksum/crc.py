@@ -1,8 +1,8 @@
 """CRC-32C (RFC 3720 appendix B.4, Castagnoli) and CRC-64/NVME (NVM Express, as S3 has it), most significant byte first.
 
-Computed by `google_crc32c` or `awscrt` where one is installed, at some GB/s. Otherwise by Python itself, at about
-70 MB/s for 32 bits and 45 for 64: the data is cut into lanes of equal length, and one step takes the next byte of all
-lanes at once, with `bytes.translate` as the table look-up and long integers as the exclusive or. At the end
+Computed by `google_crc32c` or `awscrt` where one is installed, at some GB/s. Otherwise by Python itself, eight to fifteen
+times slower than SHA-256 in hardware (about 190 MB/s for 32 bits, 100 for 64): the data is cut into lanes of equal length, and
+one step takes the next byte of all lanes at once, with `bytes.translate` as the table look-up and long integers as the exclusive or. At the end
 neighbouring lanes are joined, the left one moved on by the length of the right one, until one is left.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     Update: TypeAlias = Callable[[bytes | memoryview, int], int]
     """The checksum of data that goes on after data with the checksum given; 0 at the beginning."""
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LANE = 64
 """Bytes of a lane."""
-_MOST_LANES = 1024
+_MOST_LANES = 4096
 _FEWEST_LANES = 16
 """Fewer gain nothing over one byte after another."""
 
@@ -65,27 +65,29 @@ def new_crc(algorithm: str) -> Crc:
 
 @cache
 def _fast_crc32c() -> Update | None:
-    try:
-        from google_crc32c import extend, implementation
-    except ImportError:
-        pass
-    else:
-        if implementation == "c":  # its own fallback is slower than ours
-            return lambda data, value: int(extend(value, bytes(data)))
-    try:
-        from awscrt.checksums import crc32c
-    except ImportError:
-        return None
-    return lambda data, value: int(crc32c(data, value))
+    google = _module("google_crc32c")
+    if google is not None and google.implementation == "c":  # its own fallback is slower than ours
+        return lambda data, value: int(google.extend(value, bytes(data)))
+    amazon = _module("awscrt.checksums")
+    return None if amazon is None else lambda data, value: int(amazon.crc32c(data, value))
 
 
 @cache
 def _fast_crc64nvme() -> Update | None:
-    try:
-        from awscrt.checksums import crc64nvme
-    except ImportError:  # absent, or older than this checksum
+    amazon = _module("awscrt.checksums")
+    if not hasattr(amazon, "crc64nvme"):  # absent, or older than this checksum
         return None
-    return lambda data, value: int(crc64nvme(data, value))
+    return lambda data, value: int(amazon.crc64nvme(data, value))
+
+
+def _module(name: str) -> Any:
+    """The module of an optional package, or None."""
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
 
 
 @cache
@@ -103,7 +105,9 @@ def portable(polynomial: Polynomial) -> Update:
         while lanes >= _FEWEST_LANES:
             size = lanes * _LANE
             while len(view) >= size:
-                register = _joined(_stepped(view[:size].tobytes(), register, lanes, planes), lanes, polynomial)
+                register = _joined(
+                    _stepped(view[:size].tobytes(), register, lanes, planes), lanes, polynomial
+                )
                 view = view[size:]
             lanes //= 2
         for byte in view:
@@ -182,7 +186,9 @@ def _zero_bytes(polynomial: Polynomial, length: int) -> tuple[int, ...]:
     """Where each bit of a register goes in `length` zero bytes, a power of two: a matrix, squared again and again."""
     if length == 1:
         table = _byte_table(polynomial)
-        return tuple(table[bit & 0xFF] ^ (bit >> 8) for bit in (1 << at for at in range(8 * polynomial.width)))
+        return tuple(
+            table[bit & 0xFF] ^ (bit >> 8) for bit in (1 << at for at in range(8 * polynomial.width))
+        )
     half = _zero_bytes(polynomial, length // 2)
     return tuple(_product(half, column) for column in half)
 

@@ -13,7 +13,8 @@ from .errors import ChangedWhileRead, Interrupted, NotRegular
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
-    from os import PathLike
+
+    from .paths import Path
 
 BUFFER_BYTES = 256 << 10
 """Fits the second-level cache beside the page it is copied from; larger gains nothing."""
@@ -44,19 +45,20 @@ def new_buffer(size: int = BUFFER_BYTES) -> memoryview:
 
 
 def digest_file(
-    path: str | bytes | PathLike[str] | PathLike[bytes],
+    path: Path,
     algorithms: Iterable[str] = ("sha256",),
     *,
     buffer: memoryview | None = None,
     stop: threading.Event | None = None,
     special: bool = False,
+    from_disk: bool = False,
 ) -> FileDigest:
     """The size and digests of a file that did not change while it was read.
 
     Raises OSError as the system has it (a folder: IsADirectoryError), NotRegular, ChangedWhileRead, and Interrupted
     soon after `stop` is set. With `special`, FIFOs and devices are read to their end, however long that takes, and
     so are the files of /proc, which give more bytes than they have. `buffer` is overwritten; its length is that of
-    one read.
+    one read. `from_disk` is explained at `drop_cached`.
     """
     # Without O_NONBLOCK opening a FIFO waits for a writer. Regular files do not care.
     descriptor = os.open(path, _FLAGS if special else _FLAGS | os.O_NONBLOCK)
@@ -64,12 +66,30 @@ def digest_file(
         before = os.fstat(descriptor)
         expected = _expected_size(before, path, special)
         hashes = Hashes(algorithms)
+        if from_disk and expected != _STREAM:
+            drop_cached(descriptor)
         size = _read_all(descriptor, hashes, buffer, expected, stop)
         if expected != _STREAM:
             _refuse_change(before, os.fstat(descriptor), size)
     finally:
         os.close(descriptor)
     return FileDigest(size, hashes.digests())
+
+
+def drop_cached(descriptor: int) -> None:
+    """Asks the kernel to forget what it holds of an open file in memory, so that it is read from the medium again.
+
+    What was not yet written is written first. It is a request: pages that another process has mapped or locked stay,
+    tmpfs has no medium, ZFS keeps a cache of its own, a network file system asks its server, which has a cache too, and so
+    have disks. Raises OSError where writing fails; systems without posix_fadvise do nothing.
+    """
+    if hasattr(os, "posix_fadvise"):
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):
+                raise
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def digest_stream(

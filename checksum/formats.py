@@ -11,7 +11,7 @@ from .entries import ManifestEntry, ManifestLine
 from .errors import ManifestError, TruncatedManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import BinaryIO, Self
 
@@ -42,7 +42,7 @@ class Manifest:
     def __init__(
         self,
         stream: BinaryIO,
-        format: Format,  # noqa: A002 - the word for it
+        format: Format,
         *,
         folder: bytes | None = None,
         algorithm: str | None = None,
@@ -72,7 +72,7 @@ class Manifest:
         if self.format is Format.BAGIT:
             from . import bagit
 
-            return bagit.read_lines(self._stream, self._algorithm or "sha256")
+            return bagit.read_lines(self._stream, self._algorithm or "sha256", self.folder)
         if self.format is Format.META:
             return self._wanted(_meta_lines(self._stream))
         if self.format is Format.REPLICAS:
@@ -116,7 +116,7 @@ def open_manifest(source: Path | BinaryIO, *, algorithm: str | None = None, zero
     `algorithm` (a canonical name) is insisted on: other digests are left out. `zero`: the GNU form with NUL
     at the line ends. Raises OSError, and ManifestError for what is certainly no manifest.
     """
-    if hasattr(source, "read"):
+    if not isinstance(source, str | bytes | os.PathLike):
         return _opened(source, b"", algorithm, zero, owned=False)
     path = os.fsencode(source)
     stream = open(path, "rb")  # noqa: SIM115 - the Manifest closes it
@@ -148,9 +148,7 @@ def _opened(stream: BinaryIO, path: bytes, algorithm: str | None, zero: bool, *,
         if told is not None:
             if algorithm not in (None, told):
                 raise ManifestError(f"is a bag's {told} manifest, and {algorithm} was asked for")
-            return Manifest(
-                whole, Format.BAGIT, folder=os.path.dirname(path) or b".", algorithm=told
-            )
+            return Manifest(whole, Format.BAGIT, folder=os.path.dirname(path) or b".", algorithm=told)
         if algorithm is None and os.path.basename(path).upper().startswith(b"B2SUM"):
             algorithm = "blake2b"
     found = Format.GNU if zero else recognise(head)

@@ -38,7 +38,9 @@ def read_lines(stream: BinaryIO) -> Iterator[ManifestLine]:
     columns = _columns(lines)
     for number, line in lines:
         if line.startswith(MAGIC):
-            raise ManifestError(f"a second header begins at line {number}; are these two manifests in one file?")
+            raise ManifestError(
+                f"a second header begins at line {number}; are these two manifests in one file?"
+            )
         if line.startswith(b"##") or not line.rstrip(b"\r\n"):
             continue
         yield _line(number, line, columns)

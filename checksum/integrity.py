@@ -12,7 +12,13 @@ import time
 from typing import TYPE_CHECKING
 
 from .errors import ChecksumError
-from .integrity_records import append_record, checksum_record, file_record, verification_record, write_multipart
+from .integrity_records import (
+    append_record,
+    checksum_record,
+    file_record,
+    verification_record,
+    write_multipart,
+)
 from .items import Finding, Item, described, examine, parse_items
 from .meta import read_meta_files
 from .names import printable
@@ -52,7 +58,9 @@ def run(arguments: Sequence[str]) -> int:
         return OK
     modes = [mode for mode in _MODES if getattr(options, mode) is not None]
     if len(modes) != 1:
-        complain("exactly one of --generate, --generate-yaml, --generate-fullstat-yaml and --verify is needed")
+        complain(
+            "exactly one of --generate, --generate-yaml, --generate-fullstat-yaml and --verify is needed"
+        )
         put(parser.format_help().encode())
         return FAILED
     return _run_mode(modes[0], parser, options)
@@ -171,7 +179,10 @@ def sentences(one: Examined) -> list[str]:
         return [f"File {path} cannot be read: {reason(one.error)}", mismatch]
     if one.expected.size in (None, one.size):
         return [mismatch]
-    return [mismatch, f"{path}: Expected size ({one.expected.size}) does not match the size found ({one.size})"]
+    return [
+        mismatch,
+        f"{path}: Expected size ({one.expected.size}) does not match the size found ({one.size})",
+    ]
 
 
 def _record(examined: Sequence[Examined]) -> bool:

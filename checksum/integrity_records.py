@@ -44,7 +44,9 @@ def _yaml_character(character: str) -> str:
 
 def checksum_record(described: Described) -> str:
     """The two lines that are pasted into an entry of kickstart's `files:` map."""
-    return f"      sha256: {yaml_text(described.digest.hex)}\n      checksum_timing: {described.seconds:.3f}\n"
+    return (
+        f"      sha256: {yaml_text(described.digest.hex)}\n      checksum_timing: {described.seconds:.3f}\n"
+    )
 
 
 def file_record(described: Described, path: str, *, by: str) -> str:

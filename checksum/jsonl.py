@@ -74,7 +74,9 @@ def read_lines(stream: BinaryIO) -> Iterator[ManifestLine]:
             return
         count += 1
         yield _line(number, record)
-    raise TruncatedManifest(f"ends after {count} entries without its last line; it was cut, or is still being written")
+    raise TruncatedManifest(
+        f"ends after {count} entries without its last line; it was cut, or is still being written"
+    )
 
 
 def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -92,7 +94,9 @@ def _check_header(line: bytes) -> None:
     if header is None or header.get("format") != "wf-checksum":
         raise ManifestError("is not a manifest of wf-checksum: its first line does not say so")
     if header.get("version") != VERSION:
-        raise ManifestError(f"is version {header.get('version')!r} of the format; this program reads {VERSION}")
+        raise ManifestError(
+            f"is version {header.get('version')!r} of the format; this program reads {VERSION}"
+        )
 
 
 def _check_end(record: dict[str, object], count: int, lines: Iterable[tuple[int, bytes]]) -> None:
@@ -163,11 +167,10 @@ def _count(record: dict[str, object], key: str) -> int | None:
 
 
 def _blocks(found: object) -> BlockDigests:
-    if not isinstance(found, dict):
-        raise ValueError("blocks is not an object")
-    size = _count(found, "size")
-    algorithm = next((name for name in found if name in SIZES), None)
-    values = found.get(algorithm)
+    record = found if isinstance(found, dict) else {}
+    size = _count(record, "size")
+    algorithm = next((name for name in record if name in SIZES), None)
+    values = record.get(algorithm)
     if not size or algorithm is None or not isinstance(values, list):
         raise ValueError("blocks needs a size and a list of digests")
     return BlockDigests(size, algorithm, tuple(_digest(algorithm, one).value for one in values))

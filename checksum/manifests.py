@@ -104,7 +104,7 @@ def write_manifest(
     path: Path,
     entries: Iterable[ManifestEntry],
     *,
-    format: Format | str = "jsonl",  # noqa: A002 - the word for it
+    format: Format | str = "jsonl",
     zero: bool = False,
 ) -> int:
     """Publishes a manifest of these entries and returns their number; names are written as they are.
@@ -123,7 +123,7 @@ def write_manifest(
 def manifest_lines(
     entries: Iterable[ManifestEntry],
     *,
-    format: Format | str = "jsonl",  # noqa: A002 - the word for it
+    format: Format | str = "jsonl",
     zero: bool = False,
 ) -> Iterator[bytes]:
     """The bytes of a manifest, line by line, as `write_manifest` writes them; header and trailer are lines too."""

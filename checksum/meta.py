@@ -128,7 +128,7 @@ def _digest(attributes: dict[str, object]) -> Digest | None:
     algorithm = canonical_algorithm(name) if isinstance(name, str) else None
     if algorithm is None:
         raise ValueError(f"checksum.type {name!r} is not a known algorithm")
-    if not isinstance(value, str):
+    if type(value) is not str:
         raise ValueError("checksum.value is missing, or not a string")
     return parse_hex(algorithm, value)
 

@@ -21,7 +21,10 @@ COMMANDS: Final = {
 }
 """The words that are commands as the first argument, and what each does in a few others."""
 
-EXIT_STATUS: Final = "exit status: 0 all well; 1 a file does not match, or cannot be read; 2 wrong usage"
+EXIT_STATUS: Final = (
+    "exit status: 0 all well; 1 a file does not match, or cannot be read; 2 wrong usage;\n"
+    "  65 a manifest that cannot be understood, or is cut; for URLs alone 75, 77 and 78 as wf-transfer"
+)
 
 
 def parser() -> ArgumentParser:
@@ -38,7 +41,6 @@ def parser() -> ArgumentParser:
         "files", nargs="*", metavar="FILE", help="files or URLs to digest; with -c, manifests to check"
     )
     _add_general(made)
-    _add_trees(made)
     _add_remote(made)
     _add_checking(made)
     return made
@@ -107,7 +109,9 @@ def _verify_parser() -> ArgumentParser:
 
 
 def _diff_parser() -> ArgumentParser:
-    made = _command("diff", "[OPTION]... A B", "\n\nexit status: 0 no difference; 1 differences; 2 wrong usage")
+    made = _command(
+        "diff", "[OPTION]... A B", "\n\nexit status: 0 no difference; 1 differences; 2 wrong usage"
+    )
     made.add_argument("manifests", nargs="*", metavar="MANIFEST", help="a manifest of any format")
     made.add_argument("--json", action="store_true", help="one JSON object a line")
     made.add_argument("-q", "--quiet", action="store_true", help="print nothing; the exit status tells")
@@ -150,7 +154,9 @@ def parse(made: ArgumentParser, arguments: Sequence[str], words: str) -> Namespa
     SystemExit is raised for wrong usage, and after `--help`, which is printed.
     """
     given = list(arguments)
-    at = given.index("--") if "--" in given else len(given)  # argparse itself loses it between options and words
+    at = (
+        given.index("--") if "--" in given else len(given)
+    )  # argparse itself loses it between options and words
     found = made.parse_intermixed_args(given[:at])
     if found.help:
         put(made.format_help().encode())
@@ -182,7 +188,9 @@ def number(made: ArgumentParser, option: str, text: str | None, default: int = 0
 # --- pieces
 
 
-def _parser(prog: str, usage: str, description: str, *, epilog: str = "", short: bool = False) -> ArgumentParser:
+def _parser(
+    prog: str, usage: str, description: str, *, epilog: str = "", short: bool = False
+) -> ArgumentParser:
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
     return ArgumentParser(
@@ -232,10 +240,15 @@ def _add_general(made: ArgumentParser) -> None:
         ("-t", "text", "mark names with a blank (default)"),
     ):
         add(short, f"--{word}", action="store_const", const=word, dest="mode", help=text)
+    add("-r", "--recursive", action="store_true", help="all regular files in folders and below")
     add("--tag", action="store_true", help="print BSD-style lines: SHA256 (name) = value")
     add("-z", "--zero", action="store_true", help="lines end in NUL, not newline, and names are not escaped")
     add("--json", action="store_true", help="print a manifest of JSON lines, with size, time and inode")
-    add("--blocks", metavar="MIB", help="with --json: digests of blocks of so many MiB too, for files larger than one")
+    add(
+        "--blocks",
+        metavar="MIB",
+        help="with --json: digests of blocks of so many MiB too, for files larger than one",
+    )
     add("--special", action="store_true", help="read FIFOs and devices as well, to their end")
     add(
         "--from-disk",
@@ -251,10 +264,6 @@ def _add_jobs(made: ArgumentParser) -> None:
     made.add_argument(
         "-j", "--jobs", metavar="N", help="read so many files at a time; default: what this process may use"
     )
-
-
-def _add_trees(made: ArgumentParser) -> None:
-    made.add_argument("-r", "--recursive", action="store_true", help="all regular files in folders and below")
 
 
 def _add_remote(made: ArgumentParser) -> None:
@@ -293,3 +302,8 @@ def _add_checking(made: ArgumentParser) -> None:
     add("--strict", action="store_true", help="malformed lines are a failure")
     _add_allow_absolute(group)
     add("--quarantine", metavar="DIR", help="move files that do not match to DIR")
+    add(
+        "--reference",
+        metavar="DIR",
+        help="a folder with good copies under the same names: what differs in files that do not match is told exactly",
+    )

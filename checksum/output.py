@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .names import printable
+from .names import escape, needs_escape, printable
 
 if TYPE_CHECKING:
     from typing import BinaryIO, Final
@@ -19,6 +19,10 @@ OK: Final = 0
 FAILED: Final = 1
 BAD_MANIFEST: Final = 65
 """A manifest that cannot be understood, or whose end is missing: nothing can be said about its files."""
+CONFIGURATION: Final = 78
+"""Something is missing or set wrongly on this machine, as in wf-transfer."""
+INTERRUPTED: Final = 130
+"""What a shell reports of a program that died of SIGINT."""
 
 
 class OutputFailed(Exception):
@@ -39,6 +43,13 @@ def put(line: bytes) -> None:
 def _for_terminal(line: bytes) -> bytes:
     """A name must not be able to send commands to the terminal. Programs get the bytes as they are."""
     return b"".join(os.fsencode(printable(one)) + b"\n" for one in line.removesuffix(b"\n").split(b"\n"))
+
+
+def change_line(word: str, *names: bytes) -> bytes:
+    """`changed   name`, `moved     name -> name`; names are escaped as in manifests, and marked by a backslash."""
+    marked = any(map(needs_escape, names))
+    text = b" -> ".join(escape(name) if marked else name for name in names)
+    return b"%b%-9b %b\n" % (b"\\" if marked else b"", word.encode(), text)
 
 
 def complain_about(name: str | bytes, error: OSError | ChecksumError) -> None:

@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from .digest import Digest
 
     class Remote(Protocol):
-        """Asks services. All methods raise RemoteFailed."""
+        """Asks services."""
 
-        def digest(self, url: str, algorithms: Sequence[str]) -> RemoteDigest:
-            """The digests of what a URL names: computed by its service where it can, else by reading."""
+        def configure(self, *, site: str, credentials: str) -> None:
+            """Before all else: the site label of the URLs, and a file of credentials, each empty for none."""
+
+        def shown(self, url: str) -> str:
+            """The URL without secrets, for everything that is printed."""
+
+        def digest(self, url: str, algorithms: Sequence[str], *, site: str = "") -> RemoteDigest:
+            """The digests of what a URL names: computed by its service where it can, else by reading. Raises RemoteFailed."""
 
         def walk(self, url: str) -> Iterator[str]:
-            """The URLs of all files below a folder, sorted; the URL itself if it names a file."""
+            """The URLs of all files below a folder, sorted; the URL itself if it names a file. Raises RemoteFailed."""
 
 
 class RemoteDigest(NamedTuple):

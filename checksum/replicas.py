@@ -112,7 +112,11 @@ def _entries(document: Node) -> list[Node]:
 
 def _pairs(node: Node) -> dict[str, tuple[Node, Node]]:
     """Key and value nodes of a mapping by the key's text; empty for what is none."""
-    return {key.value: (key, value) for key, value in node.value if key.id == "scalar"} if node.id == "mapping" else {}
+    return (
+        {key.value: (key, value) for key, value in node.value if key.id == "scalar"}
+        if node.id == "mapping"
+        else {}
+    )
 
 
 def _text_of(pairs: Mapping[str, tuple[Node, Node]], key: str) -> str:
@@ -174,7 +178,9 @@ def _change(text: str, node: Node, digest: Digest) -> tuple[int, int, str]:
     key, value = pairs["pfns"]
     end = _end(value)
     if value.start_mark.index < key.start_mark.index or "<<" in pairs:
-        raise ManifestError(f"line {node.start_mark.line + 1}: an entry with aliases cannot be completed; write it out")
+        raise ManifestError(
+            f"line {node.start_mark.line + 1}: an entry with aliases cannot be completed; write it out"
+        )
     if node.flow_style:
         name = '"checksum"' if quoted else "checksum"
         return end, end, f", {name}: {{{sum_}}}"
@@ -194,9 +200,9 @@ def _new_line(text: str, end: int, indent: str, sum_: str) -> tuple[int, int, st
 def _into_empty(text: str, key: Node, value: Node, sum_: str) -> tuple[int, int, str]:
     """In place of a `checksum:` that says nothing."""
     begin, stop = value.start_mark.index, value.end_mark.index
-    if begin < key.start_mark.index or value.value:
-        if value.id != "scalar" or value.tag != _NULL or begin < key.start_mark.index:
-            raise ManifestError(f"line {key.start_mark.line + 1}: this checksum cannot be completed; remove it")
+    says_nothing = not value.value or (value.id == "scalar" and value.tag == _NULL)
+    if begin < key.start_mark.index or not says_nothing:
+        raise ManifestError(f"line {key.start_mark.line + 1}: this checksum cannot be completed; remove it")
     if value.id == "scalar" and begin == stop:  # nothing at all: the mark may be lines further on
         begin = stop = text.index(":", key.end_mark.index) + 1
     space = " " if text[begin - 1] == ":" else ""

@@ -15,6 +15,8 @@ _WORDS = {
     Verdict.MISMATCH: b"FAILED",
     Verdict.MISSING: b"FAILED open or read",
     Verdict.UNREADABLE: b"FAILED open or read",
+    Verdict.OUTSIDE: b"FAILED open or read",
+    Verdict.NO_DIGEST: b"FAILED no digest",
 }
 
 
@@ -47,13 +49,14 @@ class Tally:
     @property
     def unread(self) -> int:
         missing = 0 if self._ignore_missing else self._counts[Verdict.MISSING]
-        return self._counts[Verdict.UNREADABLE] + missing
+        return self._counts[Verdict.UNREADABLE] + self._counts[Verdict.OUTSIDE] + missing
 
     @property
     def passed(self) -> bool:
         """At least one file matched, and nothing speaks against the others."""
         malformed = self._counts[Verdict.MALFORMED] if self._strict else 0
-        return self.matched > 0 and not (self._counts[Verdict.MISMATCH] + self.unread + malformed)
+        wrong = self._counts[Verdict.MISMATCH] + self._counts[Verdict.NO_DIGEST]
+        return self.matched > 0 and not (wrong + self.unread + malformed)
 
     def warnings(self) -> list[str]:
         """One sentence for each kind of failure that occurred."""
@@ -68,6 +71,11 @@ class Tally:
                 self._counts[Verdict.MISMATCH],
                 "computed checksum did NOT match",
                 "computed checksums did NOT match",
+            ),
+            (
+                self._counts[Verdict.NO_DIGEST],
+                "listed file has no checksum to compare with",
+                "listed files have no checksum to compare with",
             ),
         )
         return [f"{count} {one if count == 1 else many}" for count, one, many in kinds if count]

@@ -16,7 +16,9 @@ _MOST_FILES = 64
 """Runs that are merged at once: each is an open file with a buffer."""
 
 
-def in_order(records: Iterable[bytes], *, run_bytes: int = RUN_BYTES, folder: bytes | None = None) -> Iterator[bytes]:
+def in_order(
+    records: Iterable[bytes], *, run_bytes: int = RUN_BYTES, folder: bytes | None = None
+) -> Iterator[bytes]:
     """The records in byte order, equal ones next to each other. `records` is read whole before the first comes out.
 
     Temporary files, in `folder` or `$TMPDIR`, have no names and vanish with the iterator. Raises OSError where they

@@ -51,7 +51,7 @@ def walk(top: Path, *, run_bytes: int | None = None) -> Iterator[Found]:
 
 def _below(top: bytes, run_bytes: int | None) -> Iterator[Found]:
     # A stack of iterators instead of recursion: a tree may be deeper than Python's stack.
-    pending = [_listed(top, run_bytes)]
+    pending = [_listed(top, run_bytes, os.O_DIRECTORY)]
     while pending:
         found = next(pending[-1], None)
         if found is None:
@@ -59,7 +59,8 @@ def _below(top: bytes, run_bytes: int | None) -> Iterator[Found]:
         elif found.kind is not None:
             yield Found(found.path, found.kind, found.error)
         else:
-            pending.append(_listed(found.path, run_bytes))
+            # Not through a link that has taken the folder's place since it was seen.
+            pending.append(_listed(found.path, run_bytes, os.O_DIRECTORY | os.O_NOFOLLOW))
 
 
 class _Listed(NamedTuple):
@@ -72,12 +73,12 @@ class _Listed(NamedTuple):
 _BY_MARK = {b"f": Kind.FILE, b"l": Kind.LINK, b"s": Kind.SPECIAL, b"d": None}
 
 
-def _listed(folder: bytes, run_bytes: int | None) -> Iterator[_Listed]:
+def _listed(folder: bytes, run_bytes: int | None, flags: int) -> Iterator[_Listed]:
     """The entries of one folder, sorted; folders as if their names ended in a slash, as all paths below them have it."""
     from .sorting import RUN_BYTES, in_order
 
     try:
-        names = in_order(_marked_names(folder), run_bytes=run_bytes or RUN_BYTES)
+        names = in_order(_marked_names(folder, flags), run_bytes=run_bytes or RUN_BYTES)
         for name in names:
             kind = _BY_MARK[name[-1:]]
             plain = name[: name.index(b"\0")] if kind is not None else name[: name.index(b"/")]
@@ -86,12 +87,20 @@ def _listed(folder: bytes, run_bytes: int | None) -> Iterator[_Listed]:
         yield _Listed(folder, Kind.UNREADABLE, error)
 
 
-def _marked_names(folder: bytes) -> Iterator[bytes]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield entry.name + b"/\0d"
-            elif entry.is_symlink():
-                yield entry.name + b"\0l"
-            else:
-                yield entry.name + (b"\0f" if entry.is_file(follow_symlinks=False) else b"\0s")
+def _marked_names(folder: bytes, flags: int) -> Iterator[bytes]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                yield _marked(entry)
+    finally:
+        os.close(descriptor)
+
+
+def _marked(entry: os.DirEntry[str]) -> bytes:
+    name = os.fsencode(entry.name)
+    if entry.is_dir(follow_symlinks=False):
+        return name + b"/\0d"
+    if entry.is_symlink():
+        return name + b"\0l"
+    return name + (b"\0f" if entry.is_file(follow_symlinks=False) else b"\0s")

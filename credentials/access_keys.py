@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Misconfigured
@@ -16,11 +17,13 @@ from .query import as_variable
 from .redaction import printable, redact, redact_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import Any
 
     from .file import Section
     from .kinds import Credential
+    from .means import Means
+    from .private import Seen
     from .query import Query
     from .sources import Files
 
@@ -36,8 +39,8 @@ class Site(NamedTuple):
 class Sites:
     """Looks up endpoint, region and addressing: per-site variables, the credentials files, general variables."""
 
-    def __init__(self, environment: Mapping[str, str], files: Files) -> None:
-        self._environment = environment
+    def __init__(self, means: Means, files: Files) -> None:
+        self._environment = means.environment
         self._files = files
 
     def site(self, query: Query) -> Site:
@@ -70,7 +73,7 @@ class Sites:
     def _sections(self, query: Query) -> Iterator[Section]:
         for file in self._files.all_for(query, []):
             for name in (f"{query.user}@{query.host}" if query.user else "", query.service):
-                section = file.first((name,)) if name else None
+                section = file.first((name,), "site") if name else None
                 if section is not None:
                     yield section
 
@@ -80,8 +83,8 @@ class KeyVariables:
 
     slow = ""
 
-    def __init__(self, environment: Mapping[str, str], sites: Sites, *, general: bool) -> None:
-        self._environment = environment
+    def __init__(self, means: Means, sites: Sites, *, general: bool) -> None:
+        self._environment = means.environment
         self._sites = sites
         self._general = general
 
@@ -124,8 +127,10 @@ class KeySections:
         if not query.is_s3 or not name:
             return None
         for file in self._files.all_for(query, looked):
-            section = file.first((name,))
-            found = self._from_section(section, query) if section is not None else None
+            section = file.first((name,), "site")
+            found = (
+                self._from_section(section.for_purpose(query.purpose), query) if section is not None else None
+            )
             if found is not None:
                 return found
             lack = "has no access_key" if section is not None else "not there"
@@ -134,7 +139,7 @@ class KeySections:
 
     def _from_section(self, section: Section, query: Query) -> Credential | None:
         access, secret = section.text("access_key"), section.text("secret_key")
-        if section.text("anonymous").lower() in ("1", "yes", "true", "on"):
+        if section.is_on("anonymous"):
             access = secret = ""
         elif not access and not secret:
             return None
@@ -145,7 +150,34 @@ class KeySections:
             )
         token = section.text("session_token") or section.text("token")
         site = self._sites.site(query)
-        return _access_key(site, query, access, secret, token, section.name, section.origin)
+        return _access_key(
+            site, query, access, secret, token, section.name, section.origin, seen=section.seen
+        )
+
+
+class KeyringKeys:
+    """The entry `wf-transfer:alice@osn` of the keyring: user name and password are access key and secret key."""
+
+    slow = ""
+
+    def __init__(self, means: Means, sites: Sites) -> None:
+        self._means = means
+        self._sites = sites
+
+    def find(self, query: Query, looked: list[str]) -> Credential | None:
+        if not query.is_s3 or not query.service:
+            return None
+        from .keyrings import entry_of, may_exist
+
+        if not may_exist(self._means):
+            return None
+        name = f"{query.user}@{query.host}" if query.user else query.service
+        entry = entry_of(name, "", looked)
+        if entry is None:
+            return None
+        return _access_key(
+            self._sites.site(query), query, *entry, "", name, f"wf-transfer:{name} of the keyring"
+        )
 
 
 class BotoChain:
@@ -153,24 +185,40 @@ class BotoChain:
 
     slow = "boto3"
 
-    def __init__(self, environment: Mapping[str, str], sites: Sites) -> None:
-        self._environment = environment
+    def __init__(self, means: Means, sites: Sites) -> None:
+        self._environment = means.environment
         self._sites = sites
+        self._session: Any = None
+        self._lock = threading.Lock()
+
+    def may(self, query: Query) -> bool:
+        return query.is_s3 and not query.host
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.is_s3 or query.host:
+        if not self.may(query):
             return None
         if not self._may_know():
             looked.append("boto3's own chain (nothing is configured for it)")
             return None
         try:
-            import botocore.session
+            with self._lock:
+                return self._ask(self._session_of_all(), query, looked)
         except ImportError:
             looked.append("boto3's own chain (not installed: pip install 'wf-transfer[s3]')")
             return None
-        return self._ask(
-            botocore.session.Session(profile=self._environment.get("AWS_PROFILE") or None), query, looked
-        )
+
+    def renew(self, query: Query, credential: Credential) -> Credential | None:
+        with self._lock:
+            self._session = None
+        return self.find(query, [])
+
+    def _session_of_all(self) -> Any:
+        """One session for the run: it renews what it got before its end."""
+        if self._session is None:
+            import botocore.session
+
+            self._session = botocore.session.Session(profile=self._environment.get("AWS_PROFILE") or None)
+        return self._session
 
     def _ask(self, session: Any, query: Query, looked: list[str]) -> Credential | None:
         from botocore.exceptions import BotoCoreError
@@ -190,7 +238,10 @@ class BotoChain:
         site = self._sites.site(query)
         site = site._replace(endpoint=site.endpoint or endpoint, region=site.region or region)
         secrets = (frozen.access_key, frozen.secret_key, frozen.token or "")
-        return _access_key(site, query, *secrets, "boto3", f"boto3 ({keys.method})")
+        # Only credentials that end have it, and there is no public name for it.
+        end = getattr(keys, "_expiry_time", None)
+        expires = end.timestamp() if end is not None else None
+        return _access_key(site, query, *secrets, "boto3", f"boto3 ({keys.method})", expires=expires)
 
     def _may_know(self) -> bool:
         """Whether anything is configured for the chain; otherwise it would only ask the network, for seconds."""
@@ -222,7 +273,16 @@ def _on_amazon() -> bool:
 
 
 def _access_key(
-    site: Site, query: Query, access: str, secret: str, token: str, name: str, origin: str
+    site: Site,
+    query: Query,
+    access: str,
+    secret: str,
+    token: str,
+    name: str,
+    origin: str,
+    *,
+    expires: float | None = None,
+    seen: tuple[Seen, ...] = (),
 ) -> AccessKey:
     if query.host and not site.endpoint:
         raise Misconfigured(
@@ -239,6 +299,8 @@ def _access_key(
         addressing=site.addressing,
         name=name,
         origin=origin,
+        expires=expires,
+        seen=seen,
     )
 
 

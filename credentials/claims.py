@@ -70,6 +70,18 @@ def claims_of(token: str) -> Claims | None:
     return _claims(found) if isinstance(found, dict) else None
 
 
+def addresses(audiences: tuple[str, ...], host: str) -> bool:
+    """Whether a token for these audiences may be shown to `host`, which may have a port.
+
+    False only where every audience is a host name or URL, and none of them is this one: what an audience of another
+    kind means only issuer and service know.
+    """
+    if not audiences or any(name.lower() in ANYONE or not _is_place(name) for name in audiences):
+        return True
+    hosts = {host.lower(), host.lower().removesuffix(":443"), _without_port(host.lower())}
+    return any(_place(name) in hosts for name in audiences)
+
+
 def grants_of(scopes: Iterable[str]) -> tuple[Grant, ...]:
     """The scopes that are about storage. One without a path is about all paths."""
     found = []
@@ -103,6 +115,19 @@ _ACCESSES: Final = {
     "read": _READS,
     "write": _CHANGES,
 }
+
+
+def _is_place(name: str) -> bool:
+    return "://" in name or "." in name
+
+
+def _place(name: str) -> str:
+    return (name.partition("://")[2] or name).partition("/")[0].lower().removesuffix(":443")
+
+
+def _without_port(host: str) -> str:
+    before, colon, port = host.rpartition(":")
+    return before if colon and port.isdigit() else host
 
 
 def _covers(allowed: str, place: str) -> bool:

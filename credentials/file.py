@@ -18,7 +18,8 @@ The form is the INI one that workflow planners ship with a job::
     header.X-Auth = ...
 
 `%` is plain text, `#` and `;` begin a comment at the start of a line and after a section's `]`, never behind a value; a
-value ends with its line. Key names are compared without case; a section's name is compared as it is written.
+value ends with its line. Key names are compared without case; a section's name is compared as it is written. What holds
+for reading or writing only is written `read.token`, `write.token`. A file whose name ends in `.toml` has another form.
 """
 
 from __future__ import annotations
@@ -28,14 +29,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Misconfigured
 from .kinds import Secret
-from .private import STRICT, check_private, read_private, read_seen
+from .private import STRICT, check_private, is_ours_alone, read_private, read_seen
 from .redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final
 
-_MOST_BYTES: Final = 1 << 20
+    from .private import Policy, Seen
+
+__all__ = [
+    "CredentialsFile",
+    "Section",
+    "check_private",
+    "parse_credentials",
+    "read_credentials_file",
+    "read_private",
+]
+
+_CONFIGURATION: Final = frozenset({"endpoint", "region", "addressing", "issuer", "audience"})
+"""Keys that hold for both purposes, whatever is said for one of them."""
 
 
 class Section(NamedTuple):
@@ -45,39 +58,82 @@ class Section(NamedTuple):
     line: int
     path: str
     values: dict[str, Secret]
-    """By lower-case key."""
+    """By key in lower case, with `_` for `-` (not in names of header fields)."""
     spelled: dict[str, str]
-    """Lower-case key -> the key as written, for header names."""
+    """That key -> the key as written, for header names."""
+    lists: dict[str, tuple[str, ...]]
+    """Values that are lists of texts: only the TOML form has them."""
+    trusted: bool = True
+    """Nobody else can change the file, so that a command in it may be run."""
+    seen: tuple[Seen, ...] = ()
 
     def text(self, key: str) -> str:
         """A value that is not a secret, such as `endpoint`; empty if it is absent."""
         value = self.values.get(key)
         return value.reveal() if value is not None else ""
 
+    def secret(self, key: str) -> Secret | None:
+        """A value that is not empty."""
+        return self.values.get(key) or None
+
+    def is_on(self, key: str) -> bool:
+        return self.text(key).lower() in ("1", "yes", "true", "on")
+
     @property
     def origin(self) -> str:
         return f"[{printable(self.name)}] of {printable(self.path)}"
 
+    def for_purpose(self, purpose: str) -> Section:
+        """The section as it is for reading or for writing: keys `write.token` replace all others that present something."""
+        start = f"{purpose}."
+        values = {
+            key.removeprefix(start): value for key, value in self.values.items() if key.startswith(start)
+        }
+        lists = {key.removeprefix(start): value for key, value in self.lists.items() if key.startswith(start)}
+        if not values and not lists:
+            return self
+        spelled = {key: self.spelled.get(start + key, key).removeprefix(start) for key in values}
+        kept = {key: value for key, value in self.values.items() if key in _CONFIGURATION}
+        return self._replace(values=kept | values, spelled=spelled, lists=lists)
+
 
 class CredentialsFile(NamedTuple):
-    """A parsed file. `sections` are by name."""
+    """A parsed file. `sections` are by name; the TOML form's are by `host NAME` and `site NAME`, which it keeps apart."""
 
     path: str
     sections: Mapping[str, Section]
 
-    def first(self, names: Iterable[str]) -> Section | None:
+    def first(self, names: Iterable[str], kind: str = "host") -> Section | None:
         """The first section that exists; a `-` in a name may be written `_` in the file."""
         for name in names:
-            for spelling in (name, name.replace("-", "_")):
-                if spelling in self.sections:
-                    return self.sections[spelling]
+            for spelling in dict.fromkeys((name, name.replace("-", "_"))):
+                for key in (spelling, f"{kind} {spelling}"):
+                    if key in self.sections:
+                        return self.sections[key]
         return None
 
 
-def read_credentials_file(path: str) -> CredentialsFile:
+def read_credentials_file(path: str, policy: Policy = STRICT) -> CredentialsFile:
     """The file at `path`. Raises what `read_private` raises, and Misconfigured with the line of what is wrong."""
-    text = read_private(path).decode("utf-8", "surrogateescape")
-    return parse_credentials(text.removeprefix("\ufeff"), path)
+    content, seen = read_seen(path, policy)
+    text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    if path.endswith(".toml"):
+        from .toml_file import parse_toml
+
+        file = parse_toml(text, path)
+    else:
+        file = parse_credentials(text, path)
+    trusted = not policy.insecure or is_ours_alone(path)
+    sections = {
+        key: section._replace(trusted=trusted, seen=(seen,)) for key, section in file.sections.items()
+    }
+    return CredentialsFile(path, sections)
+
+
+def folded(key: str) -> str:
+    """The key by which a value is found."""
+    lower = key.lower()
+    return lower if "header." in lower else lower.replace("-", "_")
 
 
 def parse_credentials(text: str, path: str) -> CredentialsFile:
@@ -114,7 +170,7 @@ def _new_section(line: str, number: int, path: str, sections: dict[str, Section]
     if name in sections:
         first = sections[name].line
         raise _wrong(path, number, f"section [{printable(name)}] appears again; it began in line {first}")
-    sections[name] = Section(name, number, path, {}, {})
+    sections[name] = Section(name, number, path, {}, {}, {})
     return sections[name]
 
 
@@ -123,14 +179,14 @@ def _take_key(section: Section, line: str, number: int, path: str, lines: dict[s
     key = line[:cut].strip()
     if not key:
         raise _wrong(path, number, "a key is written `name = value`")
-    folded = key.lower()
-    if folded in lines:
+    name = folded(key)
+    if name in lines:
         raise _wrong(
-            path, number, f"{printable(key)} appears again in its section; first in line {lines[folded]}"
+            path, number, f"{printable(key)} appears again in its section; first in line {lines[name]}"
         )
-    lines[folded] = number
-    section.values[folded] = Secret(line[cut + 1 :].strip())
-    section.spelled[folded] = key
+    lines[name] = number
+    section.values[name] = Secret(line[cut + 1 :].strip())
+    section.spelled[name] = key
 
 
 def _wrong(path: str, line: int, what: str) -> Misconfigured:

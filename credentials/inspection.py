@@ -5,17 +5,16 @@ is good. Nothing here asks a service, and nothing that comes from here holds a s
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from .claims import claims_of
-from .errors import CredentialError
-from .file import check_private
-from .kinds import AccessKey, Basic, Bearer, Certificate, Headers
-from .redaction import printable
+from .errors import CredentialError, UnsafeFile
+from .kinds import AccessKey, Basic, Bearer, Certificate, Google, Headers, Irods, SshAgent, SshKey
+from .private import check_private
+from .redaction import printable, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,8 +72,10 @@ class Inspection(NamedTuple):
     not_before: float | None = None
     """Seconds since 1970, as `expires`."""
     expires: float | None = None
+    service: str = ""
+    """The URL that is configured for an access key; empty for Amazon's own."""
     renewable: bool = False
-    """It is in a file of its own that somebody else may write anew while a run goes on."""
+    """It is had again while a run goes on: read from a file of its own, or made by a command or a token service."""
     findings: tuple[Finding, ...] = ()
 
     def with_findings(self, *more: Finding) -> Inspection:
@@ -82,22 +83,26 @@ class Inspection(NamedTuple):
 
 
 def inspect(
-    credential: Credential, *, now: float, expected_end: float | None = None, leeway: float = LEEWAY
+    credential: Credential,
+    *,
+    now: float,
+    expected_end: float | None = None,
+    leeway: float = LEEWAY,
+    insecure: bool = False,
 ) -> Inspection:
     """What is known of `credential`. Reads the files that it names; asks no service and verifies no signature.
 
     `now` and `expected_end` are in seconds since 1970: until then the credential is needed. `leeway` is by how much
-    the clocks of this machine and of the service may differ.
+    the clocks of this machine and of the service may differ. `insecure`: files that others can read are used all the same.
     """
     found = Inspection(credential.kind, credential.name, credential.origin)
     look = _LOOKS.get(type(credential))
     if look is not None:
         found = look(credential, found)
     files = tuple(map(source_file, _paths(credential)))
-    found = found._replace(
-        files=files, renewable=isinstance(credential, Bearer) and _has_own_file(credential)
-    )
-    unsafe = (finding for path in _private_paths(credential) for finding in safety(path))
+    ends = credential.expires if found.expires is None else found.expires
+    found = found._replace(files=files, expires=ends, renewable=_is_renewed(credential))
+    unsafe = (finding for path in _private_paths(credential) for finding in safety(path, insecure=insecure))
     return found.with_findings(*unsafe, *_times(found, now, expected_end, leeway))
 
 
@@ -109,8 +114,8 @@ def source_file(path: str) -> SourceFile:
     return SourceFile(path, stat.S_IMODE(status.st_mode), status.st_uid)
 
 
-def safety(path: str) -> Iterator[Finding]:
-    """Why the file at `path` is refused as one with a secret, if it is."""
+def safety(path: str, *, insecure: bool = False) -> Iterator[Finding]:
+    """Why the file at `path` is refused as one with a secret, if it is; with `insecure` that is a warning."""
     try:
         check_private(path)
     except FileNotFoundError:
@@ -118,7 +123,8 @@ def safety(path: str) -> Iterator[Finding]:
             "missing-file", Severity.ERROR, f"{printable(path)} is not there", "ship it with the job"
         )
     except CredentialError as error:
-        yield Finding("unsafe-file", Severity.ERROR, error.what, error.remedy)
+        severity = Severity.WARNING if insecure and isinstance(error, UnsafeFile) else Severity.ERROR
+        yield Finding("unsafe-file", severity, error.what.removesuffix(": refused"), error.remedy)
 
 
 def utc(seconds: float) -> str:
@@ -130,26 +136,35 @@ def utc(seconds: float) -> str:
 
 
 def _paths(credential: Credential) -> list[str]:
-    own = [credential.certificate, credential.key] if isinstance(credential, Certificate) else []
-    return list(dict.fromkeys(filter(None, (*own, *_origin_paths(credential)))))
+    return list(dict.fromkeys((*filter(None, _open_paths(credential)), *_private_paths(credential))))
 
 
 def _private_paths(credential: Credential) -> list[str]:
-    """Those that hold a secret: all but a certificate that is apart from its key."""
+    """Those that hold a secret."""
+    own = ""
     if isinstance(credential, Certificate):
-        return [credential.key or credential.certificate]
-    return _origin_paths(credential)
+        own = credential.key or credential.certificate
+    elif isinstance(credential, SshKey):
+        own = credential.private_key
+    public = () if own in _open_paths(credential) else _open_paths(credential)
+    return [path for path in dict.fromkeys((own, *credential.files)) if path and path not in public]
 
 
-def _origin_paths(credential: Credential) -> list[str]:
-    """The path at the end of `$NAME=path`, `[section] of path` and `machine host of path`, or a path alone."""
-    match = re.fullmatch(r"(?:\$\w+=|(?:\[.*\]|machine \S+) of |(?=/))(.+)", credential.origin)
-    # One that is there no more, or whose odd name the origin shows escaped, is not looked at again.
-    return [match[1]] if match and os.path.exists(match[1]) else []
+def _open_paths(credential: Credential) -> tuple[str, ...]:
+    """Those that may be known to everybody."""
+    if isinstance(credential, Certificate | SshKey):
+        return (credential.certificate,)
+    return (credential.environment_file,) if isinstance(credential, Irods) else ()
 
 
-def _has_own_file(credential: Credential) -> bool:
-    return bool(_origin_paths(credential)) and not credential.origin.startswith(("[", "machine "))
+def _is_renewed(credential: Credential) -> bool:
+    """Whether it is had from elsewhere again while a run goes on: a token's own file, a command, a token service.
+
+    What stands in a section of the credentials file stays as it is.
+    """
+    if isinstance(credential, AccessKey):
+        return credential.origin.startswith("boto3")
+    return isinstance(credential, Bearer) and bool(credential.files) and not credential.origin.startswith("[")
 
 
 # --- what each kind tells
@@ -160,7 +175,7 @@ def _look_at_user(credential: Basic, found: Inspection) -> Inspection:
 
 
 def _look_at_token(credential: Bearer, found: Inspection) -> Inspection:
-    return _with_claims(credential.token, found)
+    return _with_claims(credential.token, found, known=credential.expires is not None)
 
 
 def _look_at_headers(credential: Headers, found: Inspection) -> Inspection:
@@ -174,18 +189,24 @@ def _look_at_headers(credential: Headers, found: Inspection) -> Inspection:
 
 
 def _look_at_key(credential: AccessKey, found: Inspection) -> Inspection:
+    found = found._replace(service=redact_url(credential.endpoint))
     if credential.session_token is None:
         return found
     # Some services (MinIO, Ceph) give out session tokens that are JWTs.
     claims = claims_of(credential.session_token.reveal())
     if claims is not None and claims.expires is not None:
         return found._replace(expires=claims.expires)
+    if credential.expires is not None:
+        return found
     text = "the access key is temporary, and does not tell how long it is good"
     return found.with_findings(Finding("end-unknown", Severity.NOTE, text))
 
 
-def _with_claims(token: Secret, found: Inspection) -> Inspection:
+def _with_claims(token: Secret, found: Inspection, *, known: bool = False) -> Inspection:
+    """`known`: how long it is good was told by whoever made it."""
     claims = claims_of(token.reveal())
+    if claims is None and known:
+        return found
     if claims is None:
         text = "the token is no JWT: how long and for what it is good only its service knows"
         return found.with_findings(Finding("end-unknown", Severity.NOTE, text))
@@ -237,7 +258,7 @@ def _key_findings(credential: Certificate, key: str) -> Iterator[Finding]:
     path = printable(credential.key or credential.certificate)
     if not key:
         yield _bad_certificate(f"{path} holds no private key")
-    elif key == "encrypted":
+    elif key == "encrypted" and credential.passphrase is None:
         text = f"the private key in {path} is encrypted, and nobody is there to type its pass phrase"
         yield Finding("encrypted-key", Severity.ERROR, text, "make a proxy certificate, or decrypt the key")
     elif not _belong_together(credential):
@@ -248,8 +269,10 @@ def _belong_together(credential: Certificate) -> bool:
     import ssl
 
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Never None: OpenSSL would ask on the terminal.
+    phrase = credential.passphrase.reveal() if credential.passphrase is not None else ""
     try:
-        settings.load_cert_chain(credential.certificate, credential.key or None)
+        settings.load_cert_chain(credential.certificate, credential.key or None, phrase)
     except (ssl.SSLError, OSError):
         return False
     return True
@@ -266,12 +289,38 @@ def _content(path: str) -> bytes:
         return file.read(_MOST_BYTES)
 
 
+def _look_at_ssh_key(credential: SshKey, found: Inspection) -> Inspection:
+    return found._replace(subject=printable(credential.user))
+
+
+def _look_at_agent(credential: SshAgent, found: Inspection) -> Inspection:
+    found = found._replace(subject=printable(credential.user))
+    if os.path.exists(credential.socket):
+        return found
+    text = f"there is no ssh-agent at {printable(credential.socket)}"
+    return found.with_findings(Finding("missing-file", Severity.ERROR, text, "start one, or name a key file"))
+
+
+def _look_at_google(credential: Google, found: Inspection) -> Inspection:
+    import json
+
+    try:
+        document = json.loads(credential.document.reveal())
+    except ValueError:
+        return found
+    email = document.get("client_email") if isinstance(document, dict) else None
+    return found._replace(subject=printable(email) if isinstance(email, str) else "")
+
+
 _LOOKS: Final[dict[type[Credential], Callable[..., Inspection]]] = {
     AccessKey: _look_at_key,
     Basic: _look_at_user,
     Bearer: _look_at_token,
     Certificate: _look_at_certificate,
+    Google: _look_at_google,
     Headers: _look_at_headers,
+    SshAgent: _look_at_agent,
+    SshKey: _look_at_ssh_key,
 }
 
 
@@ -305,7 +354,7 @@ def _times(found: Inspection, now: float, expected_end: float | None, leeway: fl
 def _expires_early(found: Inspection, ends: float, expected_end: float) -> Finding:
     text = f"it expires at {utc(ends)}, {duration(expected_end - ends)} before the expected end ({utc(expected_end)})"
     if found.renewable:
-        remedy = "make sure that its file is written anew in time: it is read again"
+        remedy = "make sure that there is a new one in time: it is read or made again"
         return Finding("expires-early", Severity.WARNING, text, remedy)
     return Finding("expires-early", Severity.ERROR, text, _RENEW)
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final, NoReturn, Required, Self, TypedDict, Unpack
+    from typing import Final, Literal, NoReturn, Required, Self, TypedDict, Unpack
 
     from .private import Seen
+
+    GoogleForm = Literal["service_account", "authorized_user", "external_account", "default"]
+    GlobusForm = Literal["client", "refresh", "access"]
+    IrodsForm = Literal["native", "pam", "ticket"]
 
     class About(TypedDict, total=False):
         """What every credential tells about itself."""
@@ -300,10 +304,10 @@ class Google(Credential):
 
     __slots__ = ("document", "form")
     document: Secret
-    form: str
+    form: GoogleForm
     kind = "google"
 
-    def __init__(self, form: str, document: Secret, **about: Unpack[About]) -> None:
+    def __init__(self, form: GoogleForm, document: Secret, **about: Unpack[About]) -> None:
         self._freeze(about, form=form, document=document)
 
 
@@ -315,11 +319,13 @@ class Globus(Credential):
 
     __slots__ = ("client_id", "form", "secret")
     client_id: str
-    form: str
+    form: GlobusForm
     secret: Secret
     kind = "globus"
 
-    def __init__(self, form: str, secret: Secret, *, client_id: str = "", **about: Unpack[About]) -> None:
+    def __init__(
+        self, form: GlobusForm, secret: Secret, *, client_id: str = "", **about: Unpack[About]
+    ) -> None:
         self._freeze(about, form=form, secret=secret, client_id=client_id)
 
 
@@ -332,14 +338,14 @@ class Irods(Credential):
     __slots__ = ("authentication_file", "environment_file", "form", "password", "ticket")
     authentication_file: str
     environment_file: str
-    form: str
+    form: IrodsForm
     password: Secret | None
     ticket: Secret | None
     kind = "irods"
 
     def __init__(
         self,
-        form: str,
+        form: IrodsForm,
         environment_file: str,
         *,
         authentication_file: str = "",
@@ -392,7 +398,8 @@ def _plain_fields(credential: Credential) -> Iterator[tuple[str, bool, object]]:
 def _restored(name: str, fields: tuple[tuple[str, bool, object], ...]) -> Packed:
     from .private import Seen
 
-    kind = next(kind for kind in (Credential, *Credential.__subclasses__()) if kind.__name__ == name)
+    kinds: tuple[type[Credential], ...] = (Credential, *Credential.__subclasses__())
+    kind = next(kind for kind in kinds if kind.__name__ == name)
     credential = object.__new__(kind)
     for field, secret, value in fields:
         if secret and isinstance(value, tuple):

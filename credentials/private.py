@@ -143,7 +143,9 @@ def _open(path: str) -> int:
 
 def _refuse_unsafe(path: str, descriptor: int, status: os.stat_result, policy: Policy) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise Misconfigured(f"{printable(path)} is not a regular file", "name a file that holds the credential")
+        raise Misconfigured(
+            f"{printable(path)} is not a regular file", "name a file that holds the credential"
+        )
     error = _unsafe(path, status)
     if error is None:
         return

@@ -20,6 +20,14 @@ TLS_SCHEMES: Final = {
     "stash": "https",
     "token+osdf": "https",
 }
+SSH_SCHEMES: Final = frozenset({"scp", "sftp", "ssh", "sshftp"})
+GRID_SCHEMES: Final = frozenset({"gsiftp", "gsiscp", "srm"})
+"""What speaks GSI: an X.509 proxy and nothing else."""
+XROOTD_SCHEMES: Final = frozenset({"root", "roots", "xroot", "xroots"})
+GOOGLE_SCHEMES: Final = frozenset({"gs"})
+GLOBUS_SCHEMES: Final = frozenset({"globus", "go"})
+IRODS_SCHEMES: Final = frozenset({"irods"})
+LOCAL_SCHEMES: Final = frozenset({"file", "symlink", "moveto"})
 _PORTS: Final = {"http": "80", "https": "443", "ftp": "21"}
 
 
@@ -34,6 +42,9 @@ class Query(NamedTuple):
     password: str = ""
     """Out of the URL, percent-decoded."""
     purpose: str = "read"
+    """`read` or `write`."""
+    path: str = ""
+    """Decoded, where the caller told it: tokens may be for some paths only."""
 
     @property
     def is_s3(self) -> bool:
@@ -41,10 +52,27 @@ class Query(NamedTuple):
 
     @property
     def transport(self) -> str:
-        """`http`, `https`, `ftp`, or empty for schemes that present nothing of these sources."""
+        """`http`, `https`, `ftp`, or empty for schemes of another kind."""
         if self.scheme == "ftp":
             return "ftp"
         return PLAIN_SCHEMES.get(self.scheme) or TLS_SCHEMES.get(self.scheme, "")
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether a bearer token can go there unseen by others: over TLS. XRootD's `ztn` sends it over TLS alone."""
+        return self.transport == "https" or self.scheme in XROOTD_SCHEMES
+
+    @property
+    def takes_certificates(self) -> bool:
+        return self.takes_tokens or self.scheme in GRID_SCHEMES
+
+    @property
+    def needs(self) -> str:
+        """What cannot be done without, for people; empty where nothing may be configured at all."""
+        for schemes, what in _NEEDS:
+            if self.scheme in schemes:
+                return what
+        return ""
 
     @property
     def service(self) -> str:
@@ -74,8 +102,20 @@ class Query(NamedTuple):
             yield host
 
 
-def make_query(scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read") -> Query:
-    """The query for a location; `host` may be `user:password@host:port` as in a URL."""
+_NEEDS: Final = (
+    (S3_SCHEMES, "an access key"),
+    (SSH_SCHEMES, "an SSH key"),
+    (GRID_SCHEMES, "an X.509 proxy"),
+    (GOOGLE_SCHEMES, "a Google credential"),
+    (GLOBUS_SCHEMES, "a Globus client or token"),
+    (IRODS_SCHEMES, "an iRODS environment"),
+)
+
+
+def make_query(
+    scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read", path: str = ""
+) -> Query:
+    """The query for a location; `host` may be `user:password@host:port` as in a URL, `path` too is as the URL has it."""
     before, at, name = host.rpartition("@")
     password = ""
     if at:
@@ -86,7 +126,16 @@ def make_query(scheme: str, host: str, site: str = "", *, user: str = "", purpos
 
             user, password = unquote(user), unquote(password)
     folded = name if scheme in S3_SCHEMES else name.lower()
-    return Query(scheme, folded, site, user, password, purpose)
+    return Query(scheme, folded, site, user, password, purpose, _decoded(path))
+
+
+def _decoded(path: str) -> str:
+    path = path.partition("?")[0].partition("#")[0]
+    if "%" not in path:
+        return path
+    from urllib.parse import unquote
+
+    return unquote(path)
 
 
 def as_variable(site: str) -> str:

@@ -1,4 +1,4 @@
-"""Where credentials for web and FTP hosts come from, one small class a place.
+"""Where credentials that somebody bound to a service come from: the program's code, the URL, the credentials files, netrc.
 
 A source answers with a credential or None, and writes down where it looked, so that an error can say it. What is bound
 to a host by the user may be sent there by any scheme; what is bound to a site, or to nothing, only over TLS: a
@@ -8,35 +8,26 @@ label in a batch must not be able to make a token travel in the clear.
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .errors import Misconfigured, MissingCredential
-from .file import check_private, read_credentials_file
-from .kinds import Basic, Bearer, Certificate, Headers, Secret
+from .errors import MissingCredential
+from .file import read_credentials_file
+from .kinds import Basic, Secret
+from .private import read_seen, seen_now
 from .query import as_variable
 from .redaction import printable
-from .tokens import meant_for, token_in_file, token_in_text
+from .tokens import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from netrc import netrc
-    from typing import Protocol
 
-    from .file import CredentialsFile, Section
+    from .file import CredentialsFile
     from .kinds import Credential
+    from .means import Means
+    from .private import Seen
     from .query import Query
-
-    class Source(Protocol):
-        """One place to look. Used by several threads at once."""
-
-        slow: str
-        """What a plan calls this source's answer instead of asking it; empty where asking is cheap."""
-
-        def find(self, query: Query, looked: list[str]) -> Credential | None:
-            """The credential for `query`, or None after appending what was looked at to `looked`.
-
-            Raises a `CredentialError` when what is there cannot be used.
-            """
+    from .sections import Reader
 
 
 class Explicit:
@@ -48,7 +39,7 @@ class Explicit:
         self._credentials = credentials
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
-        for name in _names(query):
+        for name in (*hosts_of(query), *sites_of(query)):
             if name in self._credentials:
                 return self._credentials[name]
         return None
@@ -60,18 +51,18 @@ class UrlUser:
     slow = ""
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.password or not query.transport:
+        if not query.password or query.is_s3:
             return None
         return Basic(query.user, Secret(query.password), name=f"{query.user}@{query.host}", origin="the URL")
 
 
 class Files:
-    """The credentials files that this run may use, each read when first needed."""
+    """The credentials files that this run may use, each read when first needed and again when it has changed."""
 
-    def __init__(self, environment: Mapping[str, str], explicit: str = "") -> None:
-        self._environment = environment
+    def __init__(self, means: Means, explicit: str = "") -> None:
+        self._means = means
         self._explicit = explicit
-        self._read: dict[str, CredentialsFile] = {}
+        self._read: dict[str, tuple[Seen | None, CredentialsFile]] = {}
 
     def all_for(self, query: Query, looked: list[str]) -> Iterator[CredentialsFile]:
         """The files to look into, in order. Raises when one that somebody named is not there."""
@@ -86,121 +77,65 @@ class Files:
                     ) from None
                 looked.append(f"{printable(path)} (not there)")
 
+    def wanted(self, query: Query) -> Wanted:
+        """What a token for this host or site must be."""
+        for file in self.all_for(query, []):
+            for section in (file.first(hosts_of(query)), file.first(sites_of(query), "site")):
+                if section is not None and (section.text("issuer") or section.text("audience")):
+                    return Wanted(section.text("issuer"), section.text("audience"))
+        return Wanted()
+
     def _file(self, path: str) -> CredentialsFile:
-        if path not in self._read:
-            self._read[path] = read_credentials_file(path)
-        return self._read[path]
+        now = seen_now(path)
+        before = self._read.get(path)
+        if before is None or before[0] != now or now is None:
+            before = self._read[path] = (now, read_credentials_file(path, self._means.policy))
+        return before[1]
 
     def _paths(self, query: Query) -> Iterator[tuple[str, str]]:
         """Path and who named it."""
+        means = self._means
         if self._explicit:
             yield self._explicit, "--credentials"
-        names = [f"PEGASUS_CREDENTIALS_{as_variable(site)}" for site in (query.service, query.site) if site]
-        for name in dict.fromkeys((*names, "PEGASUS_CREDENTIALS")):
-            if self._environment.get(name):
-                yield self._environment[name], f"${name}"
-        home = self._environment.get("HOME", "")
-        if home:
-            yield os.path.join(home, ".pegasus", "credentials.conf"), ""
+        sites = [f"_{as_variable(site)}" for site in dict.fromkeys((query.service, query.site)) if site]
+        for suffix in (*sites, ""):
+            for name in (f"WF_CREDENTIALS{suffix}", f"PEGASUS_CREDENTIALS{suffix}"):
+                if means.value(name):
+                    yield means.value(name), f"${name}"
+        if query.is_s3 and means.value("S3CFG"):
+            yield means.value("S3CFG"), "$S3CFG"
+        if configuration := means.value("XDG_CONFIG_HOME") or means.home(".config"):
+            yield os.path.join(configuration, "wf-transfer", "credentials.toml"), ""
+        if home := means.home(".pegasus", "credentials.conf"):
+            yield home, ""
 
 
 class FileSections:
-    """Sections of the credentials file that are about a host, then those about a site."""
+    """Sections of the credentials files that are about a host, then those about a site."""
 
     slow = ""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, reader: Reader) -> None:
         self._files = files
+        self._reader = reader
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.transport:
+        return self._look(query, looked, anew=False)
+
+    def renew(self, query: Query, credential: Credential) -> Credential | None:
+        return self._look(query, [], anew=True)
+
+    def _look(self, query: Query, looked: list[str], *, anew: bool) -> Credential | None:
+        if query.is_s3:
             return None
         for file in self._files.all_for(query, looked):
-            section = file.first(_names(query))
-            found = _from_section(section) if section is not None else None
-            if found is not None:
-                return found
-            looked.append(f"[{query.host}] of {printable(file.path)} (not there)")
+            for section in (file.first(hosts_of(query)), file.first(sites_of(query), "site")):
+                found = self._reader.credential(section, query, anew=anew) if section is not None else None
+                if found is not None:
+                    return found
+            name = printable(query.host or query.site or query.scheme)
+            looked.append(f"[{name}] of {printable(file.path)} (not there)")
         return None
-
-
-class SiteVariables:
-    """`BEARER_TOKEN_<site>`, `BEARER_TOKEN_FILE_<site>` and `X509_USER_PROXY_<site>`, over TLS."""
-
-    slow = ""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.site or not query.transport:
-            return None
-        found = _Variables(self._environment, f"_{as_variable(query.site)}").find(query, looked)
-        if isinstance(found, Certificate):
-            _check_named(found.certificate, found.origin)
-        return found
-
-
-class GeneralVariables:
-    """`BEARER_TOKEN`, `BEARER_TOKEN_FILE` and `X509_USER_PROXY`: for every host over TLS that they are meant for."""
-
-    slow = ""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._variables = _Variables(environment, "")
-
-    def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.transport:
-            return None
-        found = self._variables.find(query, looked)
-        if isinstance(found, Bearer) and not meant_for(found.token, query.host):
-            looked.append(f"{found.name} (its audience is another host)")
-            return None
-        if isinstance(found, Certificate):
-            try:
-                check_private(found.certificate)
-            except FileNotFoundError:
-                looked.append(f"{found.origin} (not there)")
-                return None
-        return found
-
-
-class _Variables(NamedTuple):
-    """The variables of one site, or with an empty suffix those of all."""
-
-    environment: Mapping[str, str]
-    suffix: str
-
-    def find(self, query: Query, looked: list[str]) -> Credential | None:
-        for find in (self._token, self._token_file, self._proxy):
-            found = find(query, looked)
-            if found is not None:
-                return found
-        return None
-
-    def _value(self, variable: str, query: Query, looked: list[str]) -> tuple[str, str]:
-        name = variable + self.suffix
-        value = self.environment.get(name, "")
-        if value and query.transport != "https":
-            looked.append(f"{name} (set, but not sent without TLS)")
-            return name, ""
-        if not value:
-            looked.append(name)
-        return name, value
-
-    def _token(self, query: Query, looked: list[str]) -> Credential | None:
-        name, value = self._value("BEARER_TOKEN", query, looked)
-        return Bearer(token_in_text(value, f"${name}"), name=name, origin=f"${name}") if value else None
-
-    def _token_file(self, query: Query, looked: list[str]) -> Credential | None:
-        name, path = self._value("BEARER_TOKEN_FILE", query, looked)
-        if not path:
-            return None
-        return Bearer(token_in_file(path, f"${name}"), name=name, origin=f"${name}={printable(path)}")
-
-    def _proxy(self, query: Query, looked: list[str]) -> Credential | None:
-        name, path = self._value("X509_USER_PROXY", query, looked)
-        return Certificate(path, path, name=name, origin=f"${name}={printable(path)}") if path else None
 
 
 class Netrc:
@@ -208,10 +143,10 @@ class Netrc:
 
     slow = ""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        home = environment.get("HOME", "")
-        self._path = environment.get("NETRC") or (os.path.join(home, ".netrc") if home else "")
-        self._parsed: netrc | None = None
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._path = means.value("NETRC") or means.home(".netrc")
+        self._read: tuple[Seen | None, netrc | None] | None = None
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
         if not query.transport or not self._path or not os.path.exists(self._path):
@@ -219,92 +154,54 @@ class Netrc:
         entry = self._entry(query, looked)
         if entry is None:
             return None
-        check_private(self._path)
+        seen = read_seen(self._path, self._means.policy)[1]
         user, password = entry
         origin = f"machine {query.host} of {printable(self._path)}"
-        return Basic(user, Secret(password), name=f"{user}@{query.host}", origin=origin)
+        return Basic(user, Secret(password), name=f"{user}@{query.host}", origin=origin, seen=(seen,))
 
     def _entry(self, query: Query, looked: list[str]) -> tuple[str, str] | None:
+        parsed = self._parsed(looked)
+        if parsed is None:
+            return None
+        host, colon, port = query.host.rpartition(":")
+        for name in (query.host, host) if colon and port.isdigit() else (query.host,):
+            user, _, password = parsed.hosts.get(name, ("", "", ""))
+            if password and query.user in ("", user):
+                return user, password
+        looked.append(f"machine {query.host} of {printable(self._path)} (not there)")
+        return None
+
+    def _parsed(self, looked: list[str]) -> netrc | None:
         from netrc import NetrcParseError, netrc
 
+        now = seen_now(self._path)
+        if self._read is not None and self._read[0] == now:
+            return self._read[1]
         try:
-            if self._parsed is None:
-                self._parsed = netrc(self._path)
+            parsed = netrc(self._path)
         except NetrcParseError as error:
             looked.append(f"{printable(self._path)} (line {error.lineno} is not understood)")
             return None
         except (OSError, UnicodeDecodeError):
             looked.append(f"{printable(self._path)} (cannot be read)")
             return None
-        host, colon, port = query.host.rpartition(":")
-        for name in (query.host, host) if colon and port.isdigit() else (query.host,):
-            user, _, password = self._parsed.hosts.get(name, ("", "", ""))
-            if password and query.user in ("", user):
-                return user, password
-        looked.append(f"machine {query.host} of {printable(self._path)} (not there)")
-        return None
+        self._read = now, parsed
+        return parsed
 
 
-def _names(query: Query) -> Iterator[str]:
-    """The section names that may speak for `query`."""
+def hosts_of(query: Query) -> Iterator[str]:
+    """The names of sections about a host that may speak for `query`."""
     if query.is_s3:
-        yield f"{query.user}@{query.host}" if query.user else query.service
-        return
-    if query.host:
+        if query.user:
+            yield f"{query.user}@{query.host}"
+    elif query.host:
         yield from query.sections()
-    if query.site and query.transport == "https":
+
+
+def sites_of(query: Query) -> Iterator[str]:
+    """The names of sections about a site that may: over plain HTTP and FTP none, for a label is not a promise."""
+    if query.is_s3:
+        if not query.user and query.service:
+            yield query.service
+    elif query.site and query.transport in ("https", ""):
         yield query.site
-
-
-def _from_section(section: Section) -> Credential | None:
-    """What a section presents to a web or FTP server; several things together become header fields."""
-    fields = _header_fields(section)
-    token = section.values.get("token")
-    user, password = section.text("username"), section.values.get("password")
-    if not fields and token:
-        secret = token_in_text(token.reveal(), f"token in {section.origin}")
-        return Bearer(secret, name=section.name, origin=section.origin)
-    if not fields and password is not None:
-        return Basic(user, password, name=section.name, origin=section.origin)
-    if not fields:
-        return None
-    if token:
-        fields.append(("Authorization", Secret(f"Bearer {token.reveal()}")))
-    elif password is not None:
-        fields.append(("Authorization", _basic_value(user, password)))
-    return Headers(tuple(fields), name=section.name, origin=section.origin)
-
-
-def _basic_value(user: str, password: Secret) -> Secret:
-    from base64 import b64encode
-
-    pair = f"{user}:{password.reveal()}".encode("utf-8", "surrogateescape")
-    return Secret("Basic " + b64encode(pair).decode("ascii"))
-
-
-def _header_fields(section: Section) -> list[tuple[str, Secret]]:
-    fields = []
-    for key, value in section.values.items():
-        if not key.startswith("header."):
-            continue
-        name = section.spelled[key][len("header.") :]
-        if not name or not all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in name):
-            raise Misconfigured(
-                f"{section.origin}: header.{printable(name)} is not the name of a header field",
-                "write it as header.Name = value",
-            )
-        if any((letter < " " and letter != "\t") or letter == "\x7f" for letter in value.reveal()):
-            raise Misconfigured(
-                f"{section.origin}: the value of header.{name} holds a control character", "remove it"
-            )
-        fields.append((name, value))
-    return fields
-
-
-def _check_named(path: str, origin: str) -> None:
-    try:
-        check_private(path)
-    except FileNotFoundError:
-        raise MissingCredential(
-            f"{origin} is not there", "make a new proxy, or check that the file was shipped with the job"
-        ) from None

@@ -222,9 +222,7 @@ def partials(folder: Path) -> list[Path]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, partials included, by its path in it."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from servers.fixtures import (
@@ -20,7 +21,10 @@ from servers.fixtures import (
 # The tests share `commands.py`, and pytest's importlib mode puts no folder of tests on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from commands import Job, Neighbours  # noqa: E402 - found only now
+from commands import Job, Neighbours
+
+if TYPE_CHECKING:
+    from servers.nginx import Nginx
 
 __all__ = [
     "bucket",
@@ -41,6 +45,6 @@ def job(tmp_path: Path) -> Job:
 
 
 @pytest.fixture
-def neighbours(web, job: Job) -> Neighbours:  # noqa: ANN001 - `web` is the fixture above
+def neighbours(web: Nginx, job: Job) -> Neighbours:
     """Good requests to put around a bad one."""
     return Neighbours(web, job)

@@ -72,9 +72,7 @@ class Site:
     def wrap(self, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs the wrapper in `start` to its end."""
         script = str(Path(__file__).with_name("job.sh"))
-        return run_program(
-            ["sh", script], folder=self.start, environment={**self.environment, **environment}
-        )
+        return run_program(["sh", script], folder=self.start, environment={**self.environment, **environment})
 
     def document(self, name: str) -> dict[str, Any]:
         return dict(json.loads((self.start / name).read_text()))
@@ -154,8 +152,9 @@ def test_a_wrapped_job_s_records_are_what_pegasus_reads(site: Site) -> None:
     counts = stored(site.service, site.bucket, "out/counts.txt")
     assert counts is not None
     assert sums["counts.txt"]["sha256"] == hashlib.sha256(counts).hexdigest()
-    (payload,) = re.findall(r"@@@MONITORING_PAYLOAD - START@@@(.*?)@@@", done.stderr.splitlines()[0]) or [""]
-    assert not payload or json.loads(payload)["monitoring_event"] == "int.metric"
+    payloads = re.findall(r"@@@MONITORING_PAYLOAD - START@@@(.*?)@@@MONITORING_PAYLOAD - END@@@", done.stderr)
+    told = [payload for text in payloads for payload in json.loads(text)["payload"]]
+    assert [(each["file_type"], each["succeeded"], each["failed"]) for each in told] == [("output", 1, 0)]
 
 
 def test_a_wrapped_job_ends_where_its_input_is_damaged(site: Site) -> None:

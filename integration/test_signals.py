@@ -24,6 +24,7 @@ from servers.faults import fault_proxy, stall
 
 if TYPE_CHECKING:
     import subprocess
+
     from servers.nginx import Nginx
     from servers.seaweed import Seaweed
 
@@ -136,5 +137,3 @@ def test_a_second_signal_ends_the_run_at_once(web: Nginx, job: Job) -> None:
     assert process.returncode in (75, 128 + signal.SIGINT, 128 + signal.SIGTERM)
     assert b"Traceback" not in err
     assert not (job.out / "f").exists()
-
-

@@ -17,7 +17,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .errors import Broken, Denied, Stopped, TransferError, Unreachable
+from .errors import Broken, Denied, LocalRefused, Stopped, TransferError, Unreachable
 
 if TYPE_CHECKING:
     import ssl
@@ -311,6 +311,10 @@ def failure(error: OSError, what: str, host: str, *, begun: bool) -> TransferErr
             text = f"the server refused the client certificate, or wants one ({reason})"
     elif isinstance(error, socket.gaierror):
         text = f"the host name cannot be resolved ({error.strerror})"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        kind = LocalRefused
+        text = "too many files and connections are open"
+        remedy = "raise the limit of open files (ulimit -n), or use a smaller -n"
     elif isinstance(error, ConnectionRefusedError):
         text = "connection refused"
     elif isinstance(error, TimeoutError):

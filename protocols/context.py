@@ -35,6 +35,7 @@ class Context:
     __slots__ = (
         "_part",
         "_proxies",
+        "_renew",
         "buffer",
         "connect",
         "credential",
@@ -55,6 +56,7 @@ class Context:
         tls: Callable[[Credential | None], ssl.SSLContext],
         log: Log,
         proxies: Callable[[], Proxies] | None = None,
+        renew: Callable[[Location, str, Credential], Credential | None] | None = None,
     ) -> None:
         # Page-aligned: a bytearray of this size starts 16 bytes into a page, where the kernel copies slowly.
         self.buffer = mmap.mmap(-1, BUFFER_BYTES)
@@ -67,17 +69,38 @@ class Context:
         self.stall = stall
         """Seconds without a byte after which a connection is given up."""
         self.credential = credential
-        """`(location, "read" | "write")` -> what to present; raises `MissingCredential`. Cached by the engine."""
+        """`(location, "read" | "write")` -> what to present; raises `MissingCredential`. Cached by the engine.
+
+        Ask for every request: what is about to end is replaced meanwhile."""
         self.tls = tls
         """A verifying TLS context, shared by all workers; with the client certificate of the credential, if any."""
         self.log = log
         self._proxies = proxies
+        self._renew = renew
         self._part: mmap.mmap | None = None
 
     @property
     def proxies(self) -> Proxies | None:
         """Which proxy to ask for a URL; None: no proxies."""
         return self._proxies() if self._proxies is not None else None
+
+    def renew(self, location: Location, purpose: str, credential: Credential) -> Credential | None:
+        """What to present after the service refused `credential` as such (401); None where there is nothing newer.
+
+        All workers together renew it once. Try again once with the answer, not more. Raises `MissingCredential`.
+        """
+        return self._renew(location, purpose, credential) if self._renew is not None else None
+
+    def for_last_words(self, seconds: float) -> Context:
+        """A context with the same buffers that the end of the run does not stop, for cleaning up within `seconds`."""
+        from copy import copy
+        from threading import Event
+
+        context = copy(self)
+        context.stop = Event()
+        context.connect = min(seconds, self.connect)
+        context.stall = min(seconds, self.stall)
+        return context
 
     def part_buffer(self, size: int) -> memoryview:
         """`size` bytes of this worker's, for stores that send whole parts; made on first use, then the same ones."""

@@ -44,7 +44,7 @@ class Fields:
         for line in self._lines:
             name, _, value = line.partition(":")
             name = name.lower()
-            value = value.strip()
+            value = value.strip(" \t")
             values[name] = f"{values[name]}, {value}" if name in values else value
         self._values = values
 
@@ -56,7 +56,7 @@ class Fields:
         """The values of each line of that name."""
         wanted = name.lower()
         pairs = (line.partition(":") for line in self._lines)
-        return [value.strip() for key, _, value in pairs if key.lower() == wanted]
+        return [value.strip(" \t") for key, _, value in pairs if key.lower() == wanted]
 
     def items(self) -> list[tuple[str, str]]:
         """Names in lower case, each once, with their values."""

@@ -24,7 +24,7 @@ from .http_visit import (
 )
 from .http_writer import CONTENT_TYPE, STORED, StreamWriter, WholeWriter, receipt_of
 from .redirects import STATUSES, Trail, is_redirect
-from .wire import Wire, origin_of
+from .wire import Origin, Wire, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,9 +65,16 @@ class HttpStore:
         """A writer. The server is asked before the body is sent, so a refusal or a redirect comes from here."""
         if incoming.sha256 is not None or incoming.size == 0:
             return WholeWriter(lambda body: self.put(location, body))
-        shown = self._shown(location, "write")
-        place = shown.origin, origin_of(location.url)[1]
-        return StreamWriter(self._wire, shown, self._moved.pop(place, place), incoming.size, self._moved)
+        place = origin_of(location.url)
+        shown = self._shown(location, place[0], "write")
+        return StreamWriter(
+            self._wire,
+            shown,
+            self._moved.pop(place, place),
+            incoming.size,
+            self._moved,
+            lambda refused: self._renewed(location, "write", refused),
+        )
 
     def stat(self, location: Location) -> Entry:
         """The entry; its size is None where the server does not tell."""
@@ -135,9 +142,27 @@ class HttpStore:
         body: memoryview | bytes | None = None,
         into: memoryview | None = None,
     ) -> Visit:
-        """The first answer that is no redirect."""
-        shown = self._shown(location, purpose)
-        origin, target = shown.origin, origin_of(location.url)[1]
+        """The first answer that is no redirect. After a 401 a credential that could be renewed is tried once more."""
+        shown = self._shown(location, origin_of(location.url)[0], purpose)
+        visit = self._visit(method, location, shown, fields, body, into)
+        if visit.answer.status != 401 or visit.origin != shown.origin:
+            return visit
+        renewed = self._renewed(location, purpose, shown)
+        if renewed is None:
+            return visit
+        visit.answer.close()
+        return self._visit(method, location, renewed, fields, body, into)
+
+    def _visit(
+        self,
+        method: str,
+        location: Location,
+        shown: Shown,
+        fields: Sequence[tuple[str, str]],
+        body: memoryview | bytes | None,
+        into: memoryview | None,
+    ) -> Visit:
+        origin, target = origin_of(location.url)
         trail: Trail | None = None
         while True:
             all_fields, certificate = for_origin(shown, origin, fields)
@@ -149,15 +174,26 @@ class HttpStore:
             trail = trail or Trail(method, origin, target)
             origin, target = trail.follow(answer)
 
-    def _shown(self, location: Location, purpose: str) -> Shown:
-        origin = origin_of(location.url)[0]
+    def _renewed(self, location: Location, purpose: str, refused: Shown) -> Shown | None:
+        """What to present instead, where another worker has renewed the credential already or it can be renewed now."""
+        shown = self._shown(location, refused.origin, purpose)
+        if shown[1:3] == refused[1:3]:
+            if ":" in location.host.rpartition("@")[0]:
+                return None
+            credential = self._context.credential(location, purpose)
+            if self._context.renew(location, purpose, credential) is None:
+                return None
+            shown = self._shown(location, refused.origin, purpose)
+        return shown if shown[1:3] != refused[1:3] else None
+
+    def _shown(self, location: Location, origin: Origin, purpose: str) -> Shown:
         user, _, _ = location.host.rpartition("@")
         if ":" in user:
             return Shown(origin, (basic_of_url(user),), None, "the user and password of the URL")
         credential = self._context.credential(location, purpose)
         fields, certificate = presented(credential)
         name = (
-            "no credential"
+            f"no credential ({credential.origin})"
             if credential.kind == "anonymous"
             else f"{credential.name} from {credential.origin}"
         )

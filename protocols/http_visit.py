@@ -68,7 +68,8 @@ def presented(credential: Credential) -> tuple[tuple[tuple[str, str], ...], Cert
     from ..credentials.kinds import Basic, Bearer, Certificate, Headers
 
     if isinstance(credential, Basic):
-        return (_basic(credential.user.encode(), credential.password.reveal().encode()),), None
+        pair = (credential.user, credential.password.reveal())
+        return (_basic(*(text.encode("utf-8", "surrogateescape") for text in pair)),), None
     if isinstance(credential, Bearer):
         return (("Authorization", f"Bearer {credential.token.reveal()}"),), None
     if isinstance(credential, Headers):

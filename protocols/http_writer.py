@@ -64,7 +64,13 @@ class StreamWriter:
     descriptor: int | None = None
 
     def __init__(
-        self, wire: Wire, shown: Shown, place: Place, size: int | None, moved: dict[Place, Place]
+        self,
+        wire: Wire,
+        shown: Shown,
+        place: Place,
+        size: int | None,
+        moved: dict[Place, Place],
+        renewed: Callable[[Shown], Shown | None],
     ) -> None:
         self._wire = wire
         self._shown = shown
@@ -73,6 +79,8 @@ class StreamWriter:
         self._sent = False
         self._place = place
         self._moved = moved
+        self._renewed = renewed
+        self._may_renew = True
         self._trail = Trail("PUT", *place)
         self._upload = self._begin()
 
@@ -91,12 +99,26 @@ class StreamWriter:
     def _move(self, answer: Answer) -> None:
         """Takes the next place from an early answer; raises what it means if it is no redirect."""
         visit = self._visit(answer)
+        if answer.status == 401 and not self._sent and self._renew(visit):
+            return
         if not is_redirect(answer):
             raise refused(visit, writing=True)
         asked, self._place = self._place, self._trail.follow(answer)
         if self._sent:
             self._moved[asked] = self._place
             raise Broken(f"{visit.what()}: redirected when the body had been sent already")
+
+    def _renew(self, visit: Visit) -> bool:
+        """Whether there is another credential to begin again with: once."""
+        if not self._may_renew or visit.origin != self._shown.origin:
+            return False
+        self._may_renew = False
+        shown = self._renewed(self._shown)
+        if shown is None:
+            return False
+        visit.answer.close()
+        self._shown = shown
+        return True
 
     def _visit(self, answer: Answer) -> Visit:
         return Visit(answer, *self._place, False, self._shown, "PUT")
@@ -128,6 +150,8 @@ class StreamWriter:
         if is_redirect(answer):
             self._sent = True
             self._move(answer)
+        if answer.status == 401 and self._renew(self._visit(answer)):
+            raise Broken("the credential was refused when the body had been sent, and could be renewed")
         return receipt_of(self._visit(answer))
 
     def abort(self, *, keep: bool = False) -> None:

@@ -55,7 +55,15 @@ def origin_of(url: str) -> tuple[Origin, str]:
     if not target.startswith("/"):
         target = "/" + target
     host = match[1].strip("[]").lower()
+    if not is_host(host):
+        raise Unsupported(f"{_redacted(url)}: {host[:80]!r} is no host name")
     return Origin(scheme == "https", host, port or (443 if scheme == "https" else 80)), target
+
+
+def is_host(name: str) -> bool:
+    """Whether it can be looked up: Python fails in odd ways on names with empty or overlong labels."""
+    labels = name.removesuffix(".").split(".")
+    return len(name) < 254 and name.isascii() and all(0 < len(label) < 64 for label in labels)
 
 
 class Route(NamedTuple):

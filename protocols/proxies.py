@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..credentials.kinds import Secret
 from .errors import Misconfigured
+from .origins import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,12 +78,13 @@ def _proxy(text: str, variable: str) -> Proxy | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
-    if not host or parts.scheme != "http":
+    if not host or not is_host(host) or parts.scheme != "http":
         raise Misconfigured(
             f"{variable} does not name an HTTP proxy",
             remedy=f"set {variable} to http://host:port, or unset it",
         )
-    return Proxy(host, port or 3128, _authorization(parts.username, parts.password))
+    usual = 3128 if variable == "OSG_SQUID_LOCATION" else 80
+    return Proxy(host, port or usual, _authorization(parts.username, parts.password))
 
 
 def _authorization(user: str | None, password: str | None) -> Secret | None:

@@ -62,6 +62,7 @@ FTP: Final = Capability(
     implementation="wf.protocols.ftp:FtpStore",
     read=True,
     read_range=True,
+    folders=False,
     stat=True,
     credentials=("basic",),
     connections_most=8,

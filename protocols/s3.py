@@ -188,14 +188,7 @@ class S3Store:
 
     def _abandon(self, target: Target, upload: str) -> None:
         """Removes an unfinished upload, over a connection that does not end with the run, within a few seconds."""
-        from copy import copy
-        from threading import Event
-
-        context = copy(self._context)
-        context.stop = Event()
-        context.connect = min(_LAST_WORDS_SECONDS, context.connect)
-        context.stall = min(_LAST_WORDS_SECONDS, context.stall)
-        wire = Wire(context)
+        wire = Wire(self._context.for_last_words(_LAST_WORDS_SECONDS))
         try:
             service = Service(wire, target.service.credential, insist_on_tls=False)
             again = Target(service, target.bucket, target.key, target.shown)

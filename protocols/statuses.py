@@ -66,14 +66,22 @@ def error_of(answer: Answer, what: str, host: str, *, writing: bool = False) -> 
     text = f"{what}: {status} {answer.reason}".rstrip()
     if status == 407:
         text += ", said the proxy"
+    if status == 401:
+        text += _asked_for(answer.headers)
     if status == 409 and writing:
         text += " (a folder above it may be missing)"
     said = excerpt(answer)
-    if said:
+    if said and said not in text:
         text += f": {said}"
     wait = retry_after(answer.headers) if status in (429, 503) else None
     remedy = "check the user and password of the proxy" if status == 407 else ""
     return kind_of(status, writing=writing)(text, host=host, retry_after=wait, remedy=remedy)
+
+
+def _asked_for(fields: Fields) -> str:
+    """How the server wants to be convinced: `Basic`, `Bearer`, `Negotiate`, ..."""
+    schemes = {line.split()[0][:20] for line in fields.getlist("www-authenticate") if line}
+    return f" (it asks for {' or '.join(sorted(schemes))})" if schemes else ""
 
 
 def retry_after(fields: Fields) -> float | None:

@@ -69,7 +69,12 @@ def remove(path: str, recursive: bool, stop: threading.Event) -> None:
     except (OSError, ValueError) as error:
         raise failure(error, "remove", path) from error
     if not recursive:
-        raise refusal(path, "remove", "it is a folder", 'ask for a recursive removal ("recursive": true)')
+        raise refusal(
+            path,
+            "remove",
+            "it is a folder",
+            'ask for a recursive removal (rm -r; in a batch "recursive": true)',
+        )
     _remove_folder(folder or ".", name, stop)
 
 

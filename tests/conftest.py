@@ -1,11 +1,17 @@
 """Fixtures that several test files share; `servers/fixtures.py` describes them."""
 
+import os
+
 import pytest
 
 # Before anything imports it: the shipped suite then shows values when it fails, as test modules do.
 pytest.register_assert_rewrite("wf.protocols")
 
-from servers.fixtures import (  # noqa: E402
+# Loopback is not exempt from proxies: what happens to be set here would be asked for the tests' own servers.
+for _name in [name for name in os.environ if name.lower().endswith("_proxy") or name == "OSG_SQUID_LOCATION"]:
+    del os.environ[_name]
+
+from servers.fixtures import (
     bucket,
     proxy,
     pytest_terminal_summary,

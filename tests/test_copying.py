@@ -121,9 +121,7 @@ def test_damaged_everywhere_leaves_nothing_and_is_told(
 def test_a_wrong_size_is_a_mismatch_before_a_byte_is_read(server: MemoryServer) -> None:
     server.put("/a", BIG)
 
-    done = execute(
-        [transfer(0, server.location("/a"), server.location("/out"), size=len(BIG) + 1)], server
-    )
+    done = execute([transfer(0, server.location("/a"), server.location("/out"), size=len(BIG) + 1)], server)
 
     assert (done.exit, done[0].error.code) == (3, "mismatch")
     assert server.count("read") == 0
@@ -215,9 +213,7 @@ def test_a_source_that_breaks_in_the_middle_is_gone_on_with(server: MemoryServer
     server.put("/a", BIG)
     server.break_after("/a", 2 * MIB)
 
-    done = execute(
-        [transfer(0, server.location("/a"), tmp_path / "out", expected=sha256(BIG))], server
-    )
+    done = execute([transfer(0, server.location("/a"), tmp_path / "out", expected=sha256(BIG))], server)
 
     assert done.exit == 0
     assert (tmp_path / "out").read_bytes() == BIG
@@ -262,7 +258,7 @@ def test_two_different_sources_are_joined_only_where_a_digest_is_expected(
     assert done.exit == 0
     assert len(done[0].attempts) == 2, "the second source began at its beginning"
     assert (tmp_path / "out").read_bytes() == BIG
-    assert [call.offset for call in server.calls("read", host="two")][0] == 0
+    assert next(call.offset for call in server.calls("read", host="two")) == 0
 
 
 def test_joined_sources_that_do_not_fit_are_not_blamed_and_a_whole_one_is_taken(
@@ -298,11 +294,7 @@ def test_a_replica_known_to_be_damaged_is_not_joined(server: MemoryServer, tmp_p
     server.truncate("/a", MIB, times=2)
 
     done = execute(
-        [
-            transfer(
-                0, [server.location("/a"), server.location("/b")], tmp_path / "out", expected=sha256(BIG)
-            )
-        ],
+        [transfer(0, [server.location("/a"), server.location("/b")], tmp_path / "out", expected=sha256(BIG))],
         server,
     )
 
@@ -594,11 +586,7 @@ def test_verify_remote_where_nothing_can_be_read_back_fails(tmp_path: Path) -> N
     capability = streaming(server, read=False, read_range=False, digest=())
 
     done = execute(
-        [
-            transfer(
-                0, tmp_path / "a", server.location("/out"), expected=sha256(SMALL), verify_remote=True
-            )
-        ],
+        [transfer(0, tmp_path / "a", server.location("/out"), expected=sha256(SMALL), verify_remote=True)],
         capability,
     )
 

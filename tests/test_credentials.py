@@ -71,7 +71,8 @@ def test_a_missing_key_says_everywhere_it_was_looked_for(conf: Conf, tmp_path: P
         find("s3", "alice@osn", "label", file=path, HOME=str(tmp_path))
     assert caught.value.what == (
         "s3://alice@osn needs an access key for site 'osn': looked in AWS_ACCESS_KEY_ID_osn, "
-        f"[alice@osn] of {path} (not there), {tmp_path}/.pegasus/credentials.conf (not there)"
+        f"[alice@osn] of {path} (not there), {tmp_path}/.config/wf-transfer/credentials.toml (not there), "
+        f"{tmp_path}/.pegasus/credentials.conf (not there)"
     )
     assert "AWS_ACCESS_KEY_ID_osn" in caught.value.remedy
 

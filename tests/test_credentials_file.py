@@ -58,7 +58,7 @@ def test_what_is_wrong_is_told_with_its_line_and_without_its_value(text: str, li
     assert "SECRET" not in caught.value.what + caught.value.remedy
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o644, 0o777])
+@pytest.mark.parametrize("mode", [0o660, 0o604, 0o620, 0o601, 0o644, 0o777])
 def test_a_file_that_others_can_read_or_write_is_refused_and_left_alone(tmp_path: Path, mode: int) -> None:
     path = private(tmp_path / "c.conf", "[a]\nx=1\n")
     path.chmod(mode)

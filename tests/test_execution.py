@@ -267,6 +267,56 @@ def test_secrets_in_an_unexpected_exception_stay_secret(server: MemoryServer) ->
     assert done[0].error.code == "defect"
 
 
+@pytest.mark.parametrize("where", ["a worker", "the governing thread"])
+def test_a_defect_of_the_engine_ends_the_run_with_its_own_exit_code(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Nothing hangs, and every request has an outcome all the same."""
+
+    def surprise(*_: object, **__: object) -> None:
+        raise RuntimeError("surprise")
+
+    server.put("/a", DATA)
+    if where == "a worker":
+        server.fail("open_read", "*", times=FOREVER)
+        monkeypatch.setattr("wf.transfer.engine.after_failure", surprise)
+    else:
+        monkeypatch.setattr("wf.transfer.ordering.Ordering.ended", surprise)
+
+    done = execute(
+        [transfer(n, server.location("/a"), server.location(f"/out/{n}")) for n in range(20)], server
+    )
+
+    assert done.exit == 70
+
+
+def test_a_request_that_waits_for_its_turn_in_time_gets_it_before_a_long_queue_ends(
+    server: MemoryServer,
+) -> None:
+    """One worker in a queue that refills itself does not forget what is due elsewhere."""
+    server.put("/a", DATA)
+    server.fail("open_read", "/a", errors.ServerFault("500"), host="ill")
+    turn: list[float] = []
+
+    def slowly(call: Call) -> None:
+        if call.host == "well" and server.count("open_read", host="ill") < 2:
+            threading.Event().wait(0.005)
+            turn.append(0)
+
+    server.hook("open_read", slowly)
+
+    done = execute(
+        [transfer(0, server.location("/a", "ill"), server.location("/out/ill"), size=len(DATA))]
+        + [transfer(n, server.location("/a", "well"), server.location(f"/out/{n}")) for n in range(1, 200)],
+        server,
+        settings=QUICK._replace(workers=1, back_off=0.3, back_off_most=0.3),
+    )
+
+    assert done.exit == 0
+    assert done.order.index(0) < 190
+    assert len(turn) < 190
+
+
 # --- groups
 
 
@@ -310,7 +360,9 @@ class _OneSite:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def find(self, scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read") -> object:
+    def find(
+        self, scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read"
+    ) -> object:
         from wf.credentials.kinds import Anonymous
 
         self.asked.append(site)
@@ -373,7 +425,9 @@ def test_one_silent_host_does_not_delay_the_others(server: MemoryServer, tmp_pat
 
     done = execute(
         [
-            transfer(n, server.location(f"/a/{n}", "silent" if n % 3 == 0 else f"host{n % 3}"), tmp_path / str(n))
+            transfer(
+                n, server.location(f"/a/{n}", "silent" if n % 3 == 0 else f"host{n % 3}"), tmp_path / str(n)
+            )
             for n in range(30)
         ],
         server,
@@ -430,7 +484,10 @@ def test_a_host_that_asks_to_be_left_alone_for_a_day_is_left_alone(server: Memor
 
     done = execute(
         [transfer(0, [server.location("/a/0", h) for h in ("busy", "idle")], server.location("/out/0"))]
-        + [transfer(n, server.location(f"/a/{n}", "busy"), server.location(f"/out/{n}")) for n in range(1, 10)],
+        + [
+            transfer(n, server.location(f"/a/{n}", "busy"), server.location(f"/out/{n}"))
+            for n in range(1, 10)
+        ],
         server,
         settings=QUICK._replace(workers=1),
     )
@@ -438,6 +495,36 @@ def test_a_host_that_asks_to_be_left_alone_for_a_day_is_left_alone(server: Memor
     assert done.statuses == ["done"] + ["failed"] * 9
     assert server.count("open_read", host="busy") == 1
     assert done.exit == 75
+
+
+def test_nobody_waits_a_day_for_the_next_round(server: MemoryServer) -> None:
+    server.put("/a", DATA)
+    server.fail("open_read", "*", errors.Busy("429", retry_after=86400.0), times=FOREVER)
+
+    done = execute([transfer(0, server.location("/a"), server.location("/out"))], server)
+
+    assert (done.exit, done[0].error.code, len(done[0].attempts)) == (75, "busy", 1)
+
+
+def test_an_interrupt_of_the_caller_ends_the_workers_too(server: MemoryServer, tmp_path: Path) -> None:
+    """As when somebody presses Ctrl-C in a notebook: the exception is theirs, and nothing of the run goes on."""
+    server.put("/a", BIG)
+    server.stall("open_write", times=FOREVER)
+
+    class Interrupted(NullSink):
+        def tick(self, _: object) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(
+            [transfer(0, server.location("/a", "src"), server.location("/out", "dst"))],
+            server,
+            settings=QUICK._replace(stage_through_file=True, spool_directory=str(tmp_path)),
+            sinks=[Interrupted()],
+        )
+
+    _until(lambda: server.still_open() == 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_workers_obey_retry_after(server: MemoryServer) -> None:
@@ -473,7 +560,10 @@ def test_requests_at_one_host_never_exceed_its_limit(server: MemoryServer) -> No
     capability = streaming(server, connections_start=2, connections_most=3)
 
     done = execute(
-        [transfer(n, server.location(f"/a/{n}", "src"), server.location(f"/out/{n}", "dst")) for n in range(200)],
+        [
+            transfer(n, server.location(f"/a/{n}", "src"), server.location(f"/out/{n}", "dst"))
+            for n in range(200)
+        ],
         capability,
         settings=QUICK._replace(workers=16),
     )
@@ -502,7 +592,9 @@ def test_n_bounds_the_requests_in_progress(server: MemoryServer, workers: int) -
     assert len({call.thread for call in server.calls("open_read")}) <= workers
 
 
-def test_several_downloads_run_at_once_although_they_end_on_one_disk(server: MemoryServer, tmp_path: Path) -> None:
+def test_several_downloads_run_at_once_although_they_end_on_one_disk(
+    server: MemoryServer, tmp_path: Path
+) -> None:
     """Four hosts, one request each; each read waits until all four are under way."""
     together = threading.Barrier(4, timeout=20)
     for number in range(4):
@@ -623,7 +715,12 @@ def test_several_spellings_of_one_local_destination_are_one_destination(
     server: MemoryServer, tmp_path: Path
 ) -> None:
     server.put("/a", DATA)
-    spellings = [f"file://{tmp_path}/x", f"file:{tmp_path}/x", f"file://{tmp_path}//./x", f"{tmp_path}/y/../x"]
+    spellings = [
+        f"file://{tmp_path}/x",
+        f"file:{tmp_path}/x",
+        f"file://{tmp_path}//./x",
+        f"{tmp_path}/y/../x",
+    ]
     events: list[tuple[str, int]] = []
     server.hook("open_read", lambda call: events.append((call.host, 0)))
 
@@ -671,7 +768,13 @@ def test_what_a_failed_local_transfer_uses_is_not_removed_under_any_spelling(
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a").write_bytes(DATA)
     server.fail("open_write", "*", errors.Denied("403"), times=FOREVER)
-    spellings = [f"file://{tmp_path}/in/a", "file:in/a", "in//a", f"file:///{tmp_path}/./in/a", "./in/../in/a"]
+    spellings = [
+        f"file://{tmp_path}/in/a",
+        "file:in/a",
+        "in//a",
+        f"file:///{tmp_path}/./in/a",
+        "./in/../in/a",
+    ]
 
     done = execute(
         [transfer(0, at("file:./in/a"), server.location("/out"))]
@@ -750,7 +853,9 @@ class _Recording(NullSink):
 
 
 @pytest.mark.parametrize("call", ["begin", "take"])
-@pytest.mark.parametrize("error", [errors.NoSpace("disk full"), OSError("disk full")], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    "error", [errors.NoSpace("disk full"), OSError("disk full")], ids=["known", "unknown"]
+)
 def test_a_checksum_that_cannot_be_recorded_fails_the_request(
     server: MemoryServer, call: str, error: Exception
 ) -> None:
@@ -816,7 +921,9 @@ def test_a_stop_ends_a_stalled_read_and_keeps_what_came(server: MemoryServer) ->
         _until(lambda: server.count("read") > 0)
         stop.set()
 
-    done = execute([transfer(0, server.location("/a"), server.location("/out"))], server, stop=stop, during=during)
+    done = execute(
+        [transfer(0, server.location("/a"), server.location("/out"))], server, stop=stop, during=during
+    )
 
     assert (done.exit, done.statuses) == (75, ["stopped"])
     assert done[0].attempts[0].error.code == "stopped"
@@ -836,7 +943,9 @@ def test_a_stop_in_the_middle_of_a_file_keeps_the_partial(server: MemoryServer) 
         _until(lambda: server.count("read") > 1)
         stop.set()
 
-    done = execute([transfer(0, server.location("/a"), server.location("/out"))], server, stop=stop, during=during)
+    done = execute(
+        [transfer(0, server.location("/a"), server.location("/out"))], server, stop=stop, during=during
+    )
 
     assert done.statuses == ["stopped"]
     assert [len(data) for data in server.kept.values()] == [1 << 20]
@@ -919,6 +1028,21 @@ def test_an_error_that_is_due_to_the_stop_is_not_a_failure(server: MemoryServer)
     assert done.statuses != ["failed"]
 
 
+def test_what_failed_for_good_while_the_run_was_being_stopped_is_a_failure(server: MemoryServer) -> None:
+    stop = threading.Event()
+    server.hook("open_read", lambda call: stop.set())
+
+    def gone() -> errors.TransferError:
+        threading.Event().wait(0.2)  # the governing thread hands the stop on
+        return errors.NotFound("404")
+
+    server.fail("open_read", "*", gone)
+
+    done = execute([transfer(0, server.location("/a"), server.location("/out"))], server, stop=stop)
+
+    assert (done.exit, done.statuses) == (1, ["failed"])
+
+
 # --- many
 
 
@@ -926,7 +1050,8 @@ def test_five_thousand_tiny_requests_end_once_each(server: MemoryServer) -> None
     for number in range(5000):
         server.put(f"/a/{number}", b"x")
     requests: list[object] = [
-        transfer(n, server.location(f"/a/{n}", f"h{n % 3}"), server.location(f"/out/{n}")) for n in range(4000)
+        transfer(n, server.location(f"/a/{n}", f"h{n % 3}"), server.location(f"/out/{n}"))
+        for n in range(4000)
     ]
     requests += [remove(n, server.location(f"/a/{n}")) for n in range(4000, 5000)]
 

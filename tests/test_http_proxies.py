@@ -65,7 +65,6 @@ class TestEnvironment:
         ("value", "proxy"),
         [
             ("http://host:3128", Proxy("host", 3128)),
-            ("host", Proxy("host", 3128)),
             ("host:8080/", Proxy("host", 8080)),
             ("http://[::1]:1", Proxy("::1", 1)),
             ("http://u%40v:p%3Aw@host:1", Proxy("host", 1, Secret("Basic dUB2OnA6dw=="))),
@@ -77,14 +76,20 @@ class TestEnvironment:
         assert Proxies.from_environment({"http_proxy": value}).http == proxy
         assert Proxies.from_environment({"OSG_SQUID_LOCATION": value}).caches == ((proxy,) if proxy else ())
 
-    @pytest.mark.parametrize("value", ["https://host:1", "socks5://host:1", "http://host:port", "http://"])
+    def test_a_port_that_is_not_told_is_the_usual_one(self) -> None:
+        found = Proxies.from_environment({"http_proxy": "host", "OSG_SQUID_LOCATION": "host"})
+        assert (found.http, found.caches) == (Proxy("host", 80), (Proxy("host", 3128),))
+
+    @pytest.mark.parametrize(
+        "value", ["https://host:1", "socks5://host:1", "http://host:port", "http://", "http://a..b:1"]
+    )
     def test_what_is_no_http_proxy_is_a_configuration_error(self, value: str) -> None:
         with pytest.raises(Misconfigured, match="https_proxy"):
             Proxies.from_environment({"HTTPS_PROXY": value})
 
     def test_lower_case_wins_and_all_proxy_fills_in(self) -> None:
         found = Proxies.from_environment({"HTTP_PROXY": "a", "http_proxy": "b", "ALL_PROXY": "c"})
-        assert (found.http, found.https) == (Proxy("b", 3128), Proxy("c", 3128))
+        assert (found.http, found.https) == (Proxy("b", 80), Proxy("c", 80))
 
     def test_the_header_of_a_cgi_client_is_no_setting(self) -> None:
         assert Proxies.from_environment({"HTTP_PROXY": "a", "REQUEST_METHOD": "GET"}).http is None

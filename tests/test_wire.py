@@ -69,7 +69,18 @@ class TestOrigins:
         assert origin_of(url) == (origin, target)
 
     @pytest.mark.parametrize(
-        "url", ["ftp://host/", "http:/host", "http://", "http://a b:c/", "http://host:99999/", "http://[::1/"]
+        "url",
+        [
+            "ftp://host/",
+            "http:/host",
+            "http://",
+            "http://a b:c/",
+            "http://host:99999/",
+            "http://[::1/",
+            "http://a..b/",
+            f"http://{'a' * 64}/",
+            f"http://{'a.' * 200}b/",
+        ],
     )
     def test_what_is_no_http_url_is_refused(self, url: str) -> None:
         with pytest.raises(Unsupported):

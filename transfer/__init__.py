@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from .planning import Plan as Plan
     from .planning import explain as explain
     from .planning import plan as plan
+    from .preflight import EndpointCheck as EndpointCheck
+    from .preflight import Preflight as Preflight
+    from .preflight import check_credentials as check_credentials
     from .requests import Batch as Batch
     from .requests import MakeDirectory as MakeDirectory
     from .requests import Remove as Remove
     from .requests import Transfer as Transfer
+    from .requirements import Requirement as Requirement
+    from .requirements import Shipment as Shipment
+    from .requirements import required_credentials as required_credentials
     from .routes import Route as Route
     from .settings import Evidence as Evidence
     from .settings import Existing as Existing
@@ -32,6 +38,7 @@ _WHERE = {
     "Attempt": "outcomes",
     "Batch": "requests",
     "BatchError": "batches",
+    "EndpointCheck": "preflight",
     "Evidence": "settings",
     "Existing": "settings",
     "Exit": "settings",
@@ -40,16 +47,21 @@ _WHERE = {
     "NullSink": "sinks",
     "Outcome": "outcomes",
     "Plan": "planning",
+    "Preflight": "preflight",
     "Remove": "requests",
     "Report": "execution",
+    "Requirement": "requirements",
     "Route": "routes",
     "Settings": "settings",
+    "Shipment": "requirements",
     "Sink": "sinks",
     "Status": "outcomes",
     "Transfer": "requests",
+    "check_credentials": "preflight",
     "explain": "planning",
     "load_batch": "batches",
     "plan": "planning",
+    "required_credentials": "requirements",
     "run": "execution",
 }
 

@@ -83,6 +83,7 @@ class Stores:
                 connect=Settings().connect,
                 stall=self._stall,
                 credential=self._surroundings.credential,
+                renew=self._surroundings.renew,
                 tls=self._surroundings.tls,
                 proxies=self._surroundings.proxies,
                 log=Log(),

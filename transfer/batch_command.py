@@ -46,7 +46,28 @@ def run_batch(
         from .explanation import print_plan
 
         return print_plan(made, credentials, sys.stdout, as_json=options.json)
+    if options.check_credentials:
+        return _check_credentials(made, options, credentials, environment)
     return execute(made, sinks_for(options, environment), credentials, environment, stop)
+
+
+def _check_credentials(
+    made: Plan, options: Namespace, credentials: CredentialSource, environment: Mapping[str, str]
+) -> Exit:
+    from .preflight import check_credentials
+    from .preflight_report import as_json, as_text
+
+    found = check_credentials(
+        made,
+        options.online,
+        credentials=credentials,
+        environment=environment,
+        expected_end=options.expected_end,
+        insecure=options.insecure_credentials,
+    )
+    sys.stdout.write(as_json(found) if options.json else as_text(found))
+    sys.stdout.flush()
+    return found.exit
 
 
 def execute(
@@ -153,6 +174,6 @@ def _with_expectations(batch: Batch, options: Namespace) -> Batch:
 
 
 def _credentials(options: Namespace, environment: Mapping[str, str]) -> CredentialSource:
-    from ..credentials.chain import standard_chain
+    from .options import credentials_from
 
-    return standard_chain(environment, file=options.credentials)
+    return credentials_from(options, environment)

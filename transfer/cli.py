@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code. A word like `cp` is a command only as the first argument."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
+    return _flushed(_command(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _command(words: list[str]) -> int:
     try:
         if words and words[0] in COMMANDS:
             from .person_commands import run_command
@@ -30,6 +34,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _defect(error, debug="-d" in words or "--debug" in words)
 
 
+def _open_closed_streams() -> None:
+    """Opens the standard streams that whoever started us had closed; a file of ours would get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _flushed(code: int) -> int:
+    """The exit code when everything was written; not 0 where standard output did not take it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            # Or the interpreter tries again at its end, and makes its own exit code of it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is sys.stdout:
+                print(f"wf-transfer: standard output: {error.strerror}", file=sys.stderr)
+                code = code or 1
+    return code
+
+
 def _batch(words: list[str]) -> int:
     import threading
 
@@ -42,6 +67,8 @@ def _batch(words: list[str]) -> int:
     if options.version:
         print(f"wf-transfer {VERSION}")
         return 0
+    if (options.online or options.expected_end is not None) and not options.check_credentials:
+        parser.error("--online and --expected-end belong to --check-credentials")
     if options.debug:
         log_everything()
     try:

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "ls": "list folders",
     "stat": "show size, version, time and digests of one name",
     "protocols": "show which schemes work here and what each can do",
+    "doctor": "look at this installation and machine, and say what to put right",
     "completion": "print the completion script for a shell",
     "man": "print the manual page",
 }

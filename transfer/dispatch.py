@@ -8,6 +8,7 @@ copy) lies in a heap ordered by time, and its worker takes something else: one b
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 import time
 from collections import deque
@@ -90,6 +91,8 @@ class Dispatcher:
         self._gates: dict[str, Gate] = {}
         self._active: dict[str, int] = {}
         self._heap: list[tuple[float, int, Work]] = []
+        self._due = math.inf
+        """When the first of the heap is."""
         self._sequence = 0
         self._idle = 0
         self._over = False
@@ -112,6 +115,7 @@ class Dispatcher:
             if delay > 0:
                 self._sequence += 1
                 heapq.heappush(self._heap, (time.monotonic() + delay, self._sequence, work))
+                self._due = self._heap[0][0]
             else:
                 self._queue(key_of(work), work)
             self._wake()
@@ -163,7 +167,7 @@ class Dispatcher:
     def next(self, entry: Entry) -> Work | None:
         """The next request of the lane; None when the worker must leave it."""
         lane = entry.lane
-        if self._stop.is_set() or (time.monotonic() > entry.until and len(self._rotation) > 1):
+        if self._stop.is_set() or self._others_are_due(entry, time.monotonic()):
             return None
         if entry.down is None and not self._may_stay(lane):
             return None
@@ -174,6 +178,12 @@ class Dispatcher:
         if isinstance(item, Work):
             return item
         return Work(item, self._plan.settings.seed, time.monotonic())
+
+    def _others_are_due(self, entry: Entry, now: float) -> bool:
+        """The stay is over and something else waits. Reads without the lock: a moment's delay does no harm."""
+        if now <= entry.until:
+            return False
+        return len(self._rotation) > 1 or self._due <= now
 
     def leave(self, entry: Entry) -> None:
         """Gives the worker's places at both endpoints back."""
@@ -238,7 +248,8 @@ class Dispatcher:
         while self._heap and self._heap[0][0] <= now:
             work = heapq.heappop(self._heap)[2]
             self._queue(key_of(work), work)
-        return self._heap[0][0] if self._heap else now + 1.0
+        self._due = self._heap[0][0] if self._heap else math.inf
+        return min(self._due, now + 1.0)
 
     def _admit(self, lane: Lane, now: float) -> tuple[Entry | None, float | None]:
         """A stay in the lane, or None and when to ask again (None: when somebody leaves)."""

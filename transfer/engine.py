@@ -105,6 +105,7 @@ class Engine:
             connect=settings.connect,
             stall=settings.stall,
             credential=self._surroundings.credential,
+            renew=self._surroundings.renew,
             tls=self._surroundings.tls,
             proxies=self._surroundings.proxies,
             log=self.log,

@@ -113,7 +113,7 @@ class _Run:
             self._engine.log.defect("the engine", error)
             self._stop.set()
         except BaseException:
-            self._stop.set()
+            self._abandon()
             raise
         finally:
             self._engine.dispatcher.finish()
@@ -125,6 +125,13 @@ class _Run:
         for sink in self._sinks:
             self._guarded(sink, partial(sink.end, self._with_sink_failure(ending)))
         return Report(self._with_sink_failure(ending), tuple(self._failures))
+
+    def _abandon(self) -> None:
+        """Ends the workers without a report: the caller was interrupted and gets that exception."""
+        self._stop.set()
+        self._engine.dispatcher.finish()
+        self._wait_for_workers()
+        self._engine.close()
 
     def _govern(self) -> None:
         engine = self._engine
@@ -166,6 +173,8 @@ class _Run:
 
     def _settle_one(self, outcome: Outcome) -> None:
         outcome = self._account(outcome)
+        if self._engine_failed:
+            return  # nothing more is started
         released = self._ordering.ended(outcome.request, outcome.error, ok=outcome.status is Status.DONE)
         self._settle(released)
 

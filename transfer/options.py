@@ -11,9 +11,11 @@ from .command_words import COMMANDS
 from .settings import Evidence, Existing, Settings
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Mapping
+    from argparse import Namespace, _ActionsContainer
+    from collections.abc import Callable, Mapping
     from typing import Final
+
+    from ..credentials.chain import Chain
 
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
@@ -50,10 +52,29 @@ def _add_work_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "-f", "--file", metavar="FILE", default="-", help="the batch; default and `-`: standard input"
     )
-    group.add_argument(
+    instead = group.add_mutually_exclusive_group()
+    instead.add_argument(
         "--dry-run", action="store_true", help="print for each request how it would be done; do nothing"
     )
-    group.add_argument("--json", action="store_true", help="with --dry-run: one JSON object a request")
+    instead.add_argument(
+        "--check-credentials",
+        action="store_true",
+        help="print for each endpoint which credential there is, until when and for what; do nothing",
+    )
+    group.add_argument(
+        "--online", action="store_true", help="with --check-credentials: put one question to each server"
+    )
+    group.add_argument(
+        "--expected-end",
+        metavar="WHEN",
+        type=moment,
+        help="with --check-credentials: until when they are needed, spelled as --deadline, its default",
+    )
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="with --dry-run: one JSON object a request; with --check-credentials: one document",
+    )
     group.add_argument(
         "--meta", metavar="FILE", action="append", default=[], help="expected checksums of lfns"
     )
@@ -115,9 +136,47 @@ def add_engine_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--allow-dangerous-remove", action="store_true", help="allow removing roots, homes and buckets"
     )
+    add_credential_options(group)
+
+
+def add_credential_options(group: _ActionsContainer) -> None:
+    """Options of every command that presents something to somebody."""
     group.add_argument(
         "--credentials", metavar="FILE", default="", help="a credentials file that is looked into first"
     )
+    group.add_argument(
+        "--insecure-credentials",
+        action="store_true",
+        help="use files with secrets that others can read or change, with a warning",
+    )
+    group.add_argument(
+        "--fix-permissions",
+        action="store_true",
+        help="set the mode of files of yours with secrets to 0600 where others could read them",
+    )
+
+
+def credentials_from(options: Namespace, environment: Mapping[str, str]) -> Chain:
+    """Where credentials are looked for, as the options say."""
+    from ..credentials.chain import standard_chain
+    from ..credentials.private import Policy
+
+    policy = Policy(options.insecure_credentials, options.fix_permissions, _warn_once())
+    return standard_chain(environment, file=options.credentials, policy=policy)
+
+
+def _warn_once() -> Callable[[str], None]:
+    """Writes each warning once to standard error."""
+    told: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            from .batch_command import complain
+
+            complain(f"warning: {text}")
+
+    return warn
 
 
 def _add_report_options(parser: ArgumentParser) -> None:

@@ -48,9 +48,9 @@ def _places(
 
 
 def _credentials(options: Namespace, environment: Environment) -> CredentialSource:
-    from ..credentials.chain import standard_chain
+    from .options import credentials_from
 
-    return standard_chain(environment, file=options.credentials)
+    return credentials_from(options, environment)
 
 
 # --- commands that the engine does
@@ -163,6 +163,17 @@ def _protocols(parser: ArgumentParser, options: Namespace, environment: Environm
     return 0
 
 
+def _doctor(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
+    from .doctor import examine
+    from .doctor_report import as_json, as_text, exit_of
+
+    if options.words:
+        parser.error(f"{options.words[0]!r} is one word too many")
+    facts = examine(environment, credentials_file=options.credentials)
+    sys.stdout.write(as_json(facts) if options.json else as_text(facts))
+    return exit_of(facts)
+
+
 def _completion(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
     from .completion import script
 
@@ -190,6 +201,7 @@ _COMMANDS: Final[dict[str, Callable[[ArgumentParser, Namespace, Environment], in
     "ls": _ls,
     "stat": _stat,
     "protocols": _protocols,
+    "doctor": _doctor,
     "completion": _completion,
     "man": _man,
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..checksum.digest import SIZES, canonical_algorithm, parse_hex
 from .command_words import COMMANDS
-from .options import add_engine_options
+from .options import add_credential_options, add_engine_options
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -105,9 +105,7 @@ def _add_asking(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stall-seconds", metavar="S", type=float, default=60.0, help="give up after S seconds of silence"
     )
-    parser.add_argument(
-        "--credentials", metavar="FILE", default="", help="a credentials file that is looked into first"
-    )
+    add_credential_options(parser)
     parser.add_argument("-d", "--debug", action="store_true", help="log what happens, and tracebacks")
 
 
@@ -117,6 +115,14 @@ def _add_site(parser: ArgumentParser) -> None:
 
 def _add_protocols(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(words=[])
+
+
+def _add_doctor(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument(
+        "--credentials", metavar="FILE", default="", help="a credentials file that is looked at, too"
+    )
     parser.set_defaults(words=[])
 
 
@@ -135,6 +141,7 @@ _DEFINITIONS: Final[dict[str, tuple[str, Callable[[ArgumentParser], None]]]] = {
     "ls": ("[OPTION]... [PLACE]...", _add_ls),
     "stat": ("[OPTION]... PLACE...", _add_stat),
     "protocols": ("[--json]", _add_protocols),
+    "doctor": ("[--json]", _add_doctor),
     "completion": ("|".join(SHELLS), _add_completion),
     "man": (f"[{'|'.join(PAGES)}]", _add_man),
 }

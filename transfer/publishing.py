@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Writer
     from ..protocols.locations import Location
-    from ..protocols.values import Entry
     from .requests import Transfer
     from .work import Worker
 
@@ -93,7 +92,7 @@ def undo(destination: Location, worker: Worker, receipt: Receipt) -> str:
     store = worker.store(destination)
     try:
         entry = store.stat(destination)
-        if entry.is_directory or (destination.is_local and _is_stream(entry)):
+        if entry.is_directory or is_stream(destination, worker):
             return ""
         if receipt.version is not None and entry.version is not None and entry.version != receipt.version:
             return ""  # somebody else's by now
@@ -144,7 +143,7 @@ def stored_digest(
 def hash_stored(location: Location, worker: Worker, algorithm: str) -> Digest:
     """The digest of what is stored at `location`, from reading it. Raises `Unverified` for what cannot be read back."""
     capability, store = capability_of(worker.plan, location), worker.store(location)
-    if not capability.read or (location.is_local and _is_stream(store.stat(location))):
+    if not capability.read or is_stream(location, worker):
         raise Unverified(f"{location.shown} cannot be read back", step="verify")
     reader = store.open_read(location)
     try:
@@ -155,8 +154,14 @@ def hash_stored(location: Location, worker: Worker, algorithm: str) -> Digest:
     return next(digest for digest in hashing.digests() if digest.algorithm == algorithm)
 
 
-def _is_stream(entry: Entry) -> bool:
-    """A device or FIFO: what was written there is gone."""
+def is_stream(location: Location, worker: Worker) -> bool:
+    """A device or FIFO is there: what is written to it is gone, and nothing of ours may take its place."""
+    if not location.is_local:
+        return False
+    try:
+        entry = worker.store(location).stat(location)
+    except TransferError:
+        return False
     return entry.size is None and not entry.is_directory
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..credentials.claims import Access
 from ..credentials.query import as_variable, make_query
+from ..credentials.redaction import redact_url
 from ..protocols.registry import why_unusable
 from .requests import MakeDirectory, Transfer
 from .settings import Evidence
@@ -112,6 +113,11 @@ def ends_of(plan: Plan, request: Request) -> Iterator[tuple[Access, Location]]:
             yield Access.READ, destination
 
 
+def endpoint_of(location: Location) -> str:
+    """The location's endpoint as people may see it: a long user without a password may be a token."""
+    return redact_url(f"{location.scheme}://{location.endpoint}").partition("://")[2]
+
+
 def purpose_of(access: Access) -> str:
     return "read" if access is Access.READ else "write"
 
@@ -128,12 +134,12 @@ def _requirement(plan: Plan, use: Use) -> Requirement:
     query = make_query(location.scheme, location.host, location.site)
     return Requirement(
         location.scheme,
-        location.endpoint,
+        endpoint_of(location),
         location.site,
         use.purposes,
         use.accesses,
         kinds,
-        query.is_s3,
+        bool(query.needs),
         bool(query.password),
         tuple(_shipments(kinds, query)) if not query.password else (),
         len(use.numbers),
@@ -144,34 +150,41 @@ def _requirement(plan: Plan, use: Use) -> Requirement:
 # --- how each kind travels to a job
 
 _VARIABLES: Final = (
-    ("bearer", "BEARER_TOKEN", False),
-    ("bearer", "BEARER_TOKEN_FILE", True),
-    ("x509", "X509_USER_PROXY", True),
+    Shipment(("access-key",), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), False),
+    Shipment(("bearer",), ("BEARER_TOKEN",), False),
+    Shipment(("bearer",), ("BEARER_TOKEN_FILE",), True),
+    Shipment(("x509",), ("X509_USER_PROXY",), True),
+    Shipment(("ssh-key",), ("SSH_PRIVATE_KEY",), True),
+    Shipment(("google",), ("GOOGLE_APPLICATION_CREDENTIALS",), True),
+    Shipment(("globus",), ("GLOBUS_CLIENT_ID", "GLOBUS_CLIENT_SECRET"), False),
+    Shipment(("irods",), ("IRODS_ENVIRONMENT_FILE",), True),
 )
-"""Kind, variable, and whether that names a file. With a site's name behind them they are that site's alone."""
+"""For all sites. With `_<site>` behind the names they are that site's alone."""
 _IN_SECTIONS: Final = frozenset({"access-key", "basic", "bearer", "headers"})
-_TLS_ONLY: Final = frozenset({"bearer", "x509"})
 
 
 def _shipments(kinds: tuple[str, ...], query: Query) -> Iterator[Shipment]:
     """Those of the site, the credentials file, those of all sites: the order of `docs/credentials.md`."""
-    if query.service if query.is_s3 else query.site:
-        yield from _variables(kinds, query, f"_{as_variable(query.service if query.is_s3 else query.site)}")
+    label = query.service if query.is_s3 else query.site
+    general = list(_variables(kinds, query))
+    if label:
+        suffix = f"_{as_variable(label)}"
+        for each in general:
+            yield each._replace(variables=tuple(name + suffix for name in each.variables))
     carried = tuple(kind for kind in kinds if kind in _IN_SECTIONS)
     section = _section(query)
     if carried and section:
         yield Shipment(carried, ("PEGASUS_CREDENTIALS",), True, section)
     if not (query.is_s3 and query.host):
-        yield from _variables(kinds, query, "")
+        yield from general
 
 
-def _variables(kinds: tuple[str, ...], query: Query, suffix: str) -> Iterator[Shipment]:
-    if "access-key" in kinds:
-        names = (f"AWS_ACCESS_KEY_ID{suffix}", f"AWS_SECRET_ACCESS_KEY{suffix}")
-        yield Shipment(("access-key",), names, False)
-    for kind, name, is_file in _VARIABLES:
-        if kind in kinds and (kind not in _TLS_ONLY or query.transport == "https"):
-            yield Shipment((kind,), (name + suffix,), is_file)
+def _variables(kinds: tuple[str, ...], query: Query) -> Iterator[Shipment]:
+    for each in _VARIABLES:
+        (kind,) = each.kinds
+        allowed = {"bearer": query.takes_tokens, "x509": query.takes_certificates}.get(kind, True)
+        if kind in kinds and allowed:
+            yield each
 
 
 def _section(query: Query) -> str:
@@ -179,4 +192,4 @@ def _section(query: Query) -> str:
     if query.is_s3:
         return f"{query.user}@{query.host}" if query.user else query.service
     user = f"{query.user}@" if query.user else ""
-    return f"{query.scheme}://{user}{query.host}" if query.host else query.site
+    return redact_url(f"{query.scheme}://{user}{query.host}") if query.host else query.site

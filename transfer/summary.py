@@ -91,6 +91,8 @@ class SummarySink(NullSink):
     def _counted(self, totals: Totals) -> str:
         others = totals.requests - self._transfers
         text = _plural(self._transfers, "transfer")
+        if others and not self._transfers:
+            return _plural(others, "request")
         return f"{text} and {_plural(others, 'other request')}" if others else text
 
     def _remarks(self, ending: Ending) -> list[str]:

@@ -1,0 +1,220 @@
+"""`wf-checksum FILE...`: the checksums of files, trees and URLs, printed as a manifest."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from .entries import ManifestEntry
+from .errors import ChecksumError, Interrupted
+from .gnu import write_manifest_line
+from .names import printable
+from .output import FAILED, INTERRUPTED, OK, complain, complain_about, put
+from .parallel import NOTHING, Reading, Task, digest_files
+from .remote import RemoteFailed, is_url
+from .states import identity, settled_state
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from .commands_main import Options
+    from .parallel import Digested
+    from .remote import Remote
+
+
+def print_digests(options: Options, remote: Remote) -> int:
+    """Prints a line a file in the order of the names, folders sorted; returns the exit code."""
+    printer = _Printer(options, remote)
+    if not options.json:
+        printer.print_lines(None)
+        return printer.exit_code
+    from .signals import stop_on_interrupt
+
+    with stop_on_interrupt() as stop:
+        return printer.print_json(stop)
+
+
+class _Printer:
+    def __init__(self, options: Options, remote: Remote) -> None:
+        self._options = options
+        self._remote = remote
+        self._algorithms = options.algorithms or ("sha256",)
+        self._codes: set[int] = set()
+
+    @property
+    def exit_code(self) -> int:
+        """What failed URLs call for if nothing else failed and they agree, as in wf-transfer."""
+        if not self._codes:
+            return OK
+        return self._codes.pop() if len(self._codes) == 1 else FAILED
+
+    # --- forms
+
+    def print_lines(self, stop: threading.Event | None) -> None:
+        options = self._options
+        for entry in self._entries(stop):
+            # Without --tag there is one digest.
+            for digest in entry.digests:
+                put(
+                    write_manifest_line(
+                        digest, entry.name, binary=options.binary, tag=options.tag, zero=options.zero
+                    )
+                )
+
+    def print_json(self, stop: threading.Event) -> int:
+        """Header, entries and trailer; an interrupt leaves a whole manifest of what was read until then."""
+        from . import jsonl
+
+        put(jsonl.HEADER)
+        count = 0
+        code = None
+        try:
+            for entry in self._entries(stop):
+                put(jsonl.entry_line(entry))
+                count += 1
+        except Interrupted:
+            complain(f"interrupted: the manifest holds {count} files, and others are missing")
+            code = INTERRUPTED
+        put(jsonl.trailer(count))
+        return self.exit_code if code is None else code
+
+    # --- files
+
+    def _entries(self, stop: threading.Event | None) -> Iterator[ManifestEntry]:
+        files = iter(self._options.files or ("-",))
+        for name in files:
+            if is_url(name):
+                yield from self._remote_entries(name)
+            else:
+                yield from self._local_entries(name, files, stop)
+
+    def _local_entries(
+        self, first: str, others: Iterator[str], stop: threading.Event | None
+    ) -> Iterator[ManifestEntry]:
+        """The entries of local names, up to the next URL, which is taken from `others` as well."""
+        urls: list[str] = []
+        waiting: deque[_State | None] = deque()
+        options = self._options
+        reading = Reading(special=options.special, from_disk=options.from_disk, standard_input=True)
+        tasks = self._tasks(_until_url(first, others, urls), waiting)
+        for digested in digest_files(tasks, workers=options.workers, reading=reading, stop=stop):
+            state = waiting.popleft()
+            if state is not None and state.in_blocks:
+                entry = self._blocked_entry(state, stop)
+            else:
+                entry = self._entry(digested, state)
+            if entry is not None:
+                yield entry
+        for url in urls:
+            yield from self._remote_entries(url)
+
+    def _tasks(self, names: Iterator[str], waiting: deque[_State | None]) -> Iterator[Task]:
+        """What to read. Beside each task its state is kept, taken BEFORE the file is read: what is written later differs."""
+        for name in names:
+            for path in self._paths(name):
+                state = _state(path, self._options.block_bytes) if self._options.json else None
+                waiting.append(state)
+                yield NOTHING if state is not None and state.in_blocks else Task(path, self._algorithms)
+
+    def _paths(self, name: str) -> Iterator[bytes]:
+        path = os.fsencode(name)
+        if not self._options.recursive or not os.path.isdir(path):
+            yield path
+            return
+        from .trees import Kind, walk
+
+        output = _standard_output()
+        left_out = 0
+        for found in walk(path):
+            if found.kind is Kind.UNREADABLE and found.error is not None:
+                self._fail(found.path, found.error)
+            elif found.kind is not Kind.FILE:
+                left_out += 1
+            elif output is None or _identity(found.path) != output:
+                yield found.path
+        if left_out:
+            complain(f"{printable(path)}: {left_out} links, FIFOs, sockets and devices were left out")
+
+    def _entry(self, digested: Digested, state: _State | None) -> ManifestEntry | None:
+        found = digested.found
+        if found is None:
+            assert digested.error is not None
+            self._fail(digested.path, digested.error)
+            return None
+        if state is None:
+            return ManifestEntry(digested.path, found.digests, found.size)
+        return ManifestEntry(digested.path, found.digests, found.size, state.mtime_ns, state.inode)
+
+    def _blocked_entry(self, state: _State, stop: threading.Event | None) -> ManifestEntry | None:
+        from .blocks import digest_blocks, entry_of
+
+        try:
+            found = digest_blocks(state.path, self._options.block_bytes, whole=self._algorithms, stop=stop)
+        except Interrupted:
+            raise
+        except (OSError, ChecksumError) as error:
+            self._fail(state.path, error)
+            return None
+        return entry_of(state.path, found)._replace(mtime_ns=state.mtime_ns, inode=state.inode)
+
+    # --- URLs
+
+    def _remote_entries(self, url: str) -> Iterator[ManifestEntry]:
+        try:
+            for one in self._remote.walk(url) if self._options.recursive else (url,):
+                found = self._remote.digest(one, self._algorithms)
+                yield ManifestEntry(os.fsencode(self._remote.shown(one)), found.digests, found.size)
+        except RemoteFailed as error:
+            complain(str(error))
+            self._codes.add(error.exit_code)
+
+    def _fail(self, path: bytes, error: OSError | ChecksumError) -> None:
+        complain_about(path, error)
+        self._codes.add(FAILED)
+
+
+class _State(NamedTuple):
+    path: bytes
+    mtime_ns: int
+    inode: int
+    in_blocks: bool
+
+
+def _state(path: bytes, block_bytes: int) -> _State | None:
+    """What is to be told of a file beside its content; None for what is no regular file."""
+    try:
+        status = settled_state(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return _State(path, status.st_mtime_ns, status.st_ino, 0 < block_bytes < status.st_size)
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return identity(status)
+
+
+def _standard_output() -> tuple[int, int] | None:
+    """The file that the manifest itself goes to, which a tree may contain."""
+    try:
+        status = os.fstat(1)
+    except OSError:
+        return None
+    return identity(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _until_url(first: str, others: Iterator[str], urls: list[str]) -> Iterator[str]:
+    yield first
+    for name in others:
+        if is_url(name):
+            urls.append(name)
+            return
+        yield name

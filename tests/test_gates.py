@@ -1,0 +1,145 @@
+"""One value per endpoint: how many may be there at a time, when it is left alone, and when it counts as down."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wf.transfer.gates import (
+    COOLING_FIRST,
+    COOLING_MOST,
+    DOWN_AFTER,
+    PROVEN_LIMIT,
+    RETRY_AFTER_MOST,
+    Gate,
+    fresh,
+    struck,
+    succeeded,
+)
+
+
+def strike(gate: Gate, now: float, *, began: float | None = None, retry_after: float | None = None) -> Gate:
+    return struck(gate, began=now if began is None else began, now=now, retry_after=retry_after)
+
+
+def test_a_strike_cools_and_halves() -> None:
+    gate = strike(fresh(8, 64, 3), 100.0)
+
+    assert (gate.strikes, gate.limit, gate.proven) == (1, 4, False)
+    assert gate.cooling(100.0) and gate.cooling(100.0 + COOLING_FIRST - 0.01)
+    assert not gate.cooling(100.0 + COOLING_FIRST)
+
+
+def test_a_limit_is_never_halved_to_nothing() -> None:
+    assert strike(fresh(1, 64, 3), 1.0).limit == 1
+
+
+def test_workers_that_fail_together_make_one_discovery() -> None:
+    gate = fresh(8, 64, 3)
+    for worker in range(8):
+        gate = strike(gate, 100.0 + worker / 1000, began=99.0)
+
+    assert (gate.strikes, gate.limit) == (1, 4)
+
+
+def test_an_attempt_that_began_before_the_last_strike_does_not_count_when_it_fails_late() -> None:
+    gate = strike(fresh(8, 64, 3), 100.0)
+
+    late = strike(gate, 200.0, began=99.0)
+
+    assert (late.strikes, late.limit) == (1, 4)
+
+
+def test_each_further_strike_cools_twice_as_long_up_to_a_bound() -> None:
+    gate, now, periods = fresh(8, 64, 3), 0.0, []
+    for _ in range(12):
+        now = gate.cooling_until + 1
+        gate = strike(gate, now)
+        periods.append(gate.cooling_until - now)
+
+    assert periods[:3] == pytest.approx([COOLING_FIRST, 2 * COOLING_FIRST, 4 * COOLING_FIRST])
+    assert max(periods) == pytest.approx(COOLING_MOST)
+
+
+def test_an_endpoint_is_down_after_four_strikes_in_a_row() -> None:
+    gate = fresh(2, 8, 3)
+    for number in range(DOWN_AFTER):
+        assert not gate.down
+        gate = strike(gate, 100.0 * (number + 1))
+
+    assert gate.down
+    assert gate.since == 100.0
+    assert not succeeded(gate).down
+
+
+def test_more_rounds_than_usual_mean_more_patience() -> None:
+    gate = fresh(2, 8, 10)
+    for number in range(9):
+        gate = strike(gate, 100.0 * (number + 1))
+
+    assert not gate.down
+    assert strike(gate, 5000.0).down
+
+
+def test_retry_after_is_the_cooling_period() -> None:
+    gate = strike(fresh(2, 8, 3), 100.0, retry_after=17.0)
+
+    assert gate.cooling(116.9) and not gate.cooling(117.0)
+
+
+def test_retry_after_of_a_second_answer_may_only_lengthen_the_period() -> None:
+    gate = strike(fresh(2, 8, 3), 100.0, retry_after=17.0)
+
+    assert strike(gate, 101.0, began=99.0, retry_after=1.0).cooling_until == 117.0
+    assert strike(gate, 101.0, began=99.0, retry_after=30.0).cooling_until == 131.0
+
+
+@pytest.mark.parametrize("already_cooling", [False, True])
+def test_an_endpoint_that_asks_for_too_much_patience_is_down(already_cooling: bool) -> None:
+    gate = fresh(2, 8, 3)
+    if already_cooling:
+        gate = strike(gate, 100.0)
+
+    assert strike(gate, 100.1, retry_after=RETRY_AFTER_MOST + 1).down
+
+
+def test_success_forgets_strikes_and_restores_the_first_limit() -> None:
+    gate = succeeded(strike(fresh(4, 8, 3), 1.0))
+
+    assert (gate.strikes, gate.proven, gate.limit) == (0, True, 4)
+
+
+def test_a_proven_endpoint_is_allowed_more_up_to_its_most() -> None:
+    gate = fresh(1, 3, 3)
+    for _ in range(20):
+        gate = succeeded(gate)
+
+    assert gate.limit == 3
+
+
+def test_growth_ends_at_a_bound_that_any_server_bears() -> None:
+    gate = fresh(2, 1000, 3)
+    for _ in range(50):
+        gate = succeeded(gate)
+
+    assert gate.limit == PROVEN_LIMIT
+
+
+@given(
+    st.integers(1, 16),
+    st.integers(1, 64),
+    st.lists(
+        st.tuples(st.booleans(), st.floats(0, 100), st.floats(0, 50), st.none() | st.floats(0, 2000)),
+        max_size=40,
+    ),
+)
+def test_whatever_happens_the_limit_stays_between_one_and_the_most(
+    start: int, more: int, events: list[tuple[bool, float, float, float | None]]
+) -> None:
+    gate, now = fresh(start, start + more, 3), 0.0
+    for good, passed, lasted, retry_after in events:
+        now += passed
+        before = gate
+        gate = succeeded(gate) if good else strike(gate, now, began=now - lasted, retry_after=retry_after)
+        assert 1 <= gate.limit <= start + more
+        assert gate.cooling_until >= before.cooling_until or not before.cooling(now)
