@@ -22,9 +22,10 @@ COMMANDS: Final = {
 """The words that are commands as the first argument, and what each does in a few others."""
 
 EXIT_STATUS: Final = (
-    "exit status: 0 all well; 1 a file does not match, or cannot be read; 2 wrong usage;\n"
-    "  65 a manifest that cannot be understood, or is cut; for URLs alone 75, 77 and 78 as wf-transfer"
+    "exit status: 0 all well; 1 a file does not match, or cannot be read; 2 wrong usage; 65 a manifest that is none,"
+    " or is cut; 75/77/78 as wf-transfer, where URLs alone failed"
 )
+"""The manual page cuts it at each semicolon."""
 
 
 def parser() -> ArgumentParser:

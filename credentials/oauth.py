@@ -110,11 +110,11 @@ class _Store:
             return self._inline
         try:
             text = read_private(self._path, self._means.policy).decode("utf-8", "replace").strip()
-        except FileNotFoundError:
+        except (FileNotFoundError, Misconfigured):
             if not self._file:
                 return self._inline
             raise MissingCredential(
-                f"{self._section.origin} names the refresh token file {printable(self._file)}, which is not there",
+                f"{self._section.origin} names the refresh token file {printable(self._file)}, which cannot be read",
                 "check the path, and that the file was shipped with the job",
             ) from None
         return text or self._inline

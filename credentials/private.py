@@ -42,8 +42,8 @@ class Seen(NamedTuple):
     """Which content of a file was used: it has changed when any of these has."""
 
     path: str
-    modified: int
-    """Nanoseconds."""
+    touched: int
+    """Nanoseconds: when content, mode or owner changed last (ctime, which no tool sets back)."""
     size: int
     inode: int
 
@@ -68,9 +68,9 @@ def read_seen(path: str, policy: Policy = STRICT) -> tuple[bytes, Seen]:
     """What `read_private` gives, and which version of the file it was."""
     descriptor = _open(path)
     try:
-        status = os.fstat(descriptor)
-        _refuse_unsafe(path, descriptor, status, policy)
-        return _all_of(descriptor, path), _seen(path, status)
+        _refuse_unsafe(path, descriptor, os.fstat(descriptor), policy)
+        seen = _seen(path, os.fstat(descriptor))
+        return _all_of(descriptor, path), seen
     finally:
         os.close(descriptor)
 
@@ -79,9 +79,8 @@ def check_private(path: str, policy: Policy = STRICT) -> Seen:
     """Raises what `read_private` raises, without reading: for files that another library is going to read."""
     descriptor = _open(path)
     try:
-        status = os.fstat(descriptor)
-        _refuse_unsafe(path, descriptor, status, policy)
-        return _seen(path, status)
+        _refuse_unsafe(path, descriptor, os.fstat(descriptor), policy)
+        return _seen(path, os.fstat(descriptor))
     finally:
         os.close(descriptor)
 
@@ -126,7 +125,7 @@ def passed_over(error: CredentialError) -> str:
 
 
 def _seen(path: str, status: os.stat_result) -> Seen:
-    return Seen(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    return Seen(path, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def _open(path: str) -> int:

@@ -62,6 +62,16 @@ class Capability(NamedTuple):
     """The digest given to `open_write` saves a pass over small files."""
     write_create_parents: bool = False
     """Writing creates the folders above the destination."""
+    write_resume: bool = False
+    """A writer can go on with what an earlier process left: `Incoming.resume`, `Writer.held`, `has_partial`."""
+    write_parts: bool = False
+    """The methods of `contract.Parts`."""
+    write_parts_any_offset: bool = False
+    """A part may come in pieces, and what was written can be read back; else whole parts, and no reading back."""
+    part_minimum: int = 1
+    part_maximum: int = 0
+    """Bytes of a part but the last; 0: no limit."""
+    parts_most: int = 0
     publish: Publish = Publish.ATOMIC
     folders: bool = True
     """Folders exist by themselves; otherwise they are only prefixes of names, as in object stores."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..checksum.digest import Digest
     from .locations import Location
-    from .values import CopyStep, Entry, Incoming, Receipt
+    from .values import CopyStep, Entry, Incoming, Part, Receipt, Token
 
 
 class Reader(Protocol):
@@ -68,6 +68,17 @@ class Writer(Protocol):
         """
 
 
+class ResumingWriter(Writer, Protocol):
+    """What `open_write` returns where `Capability.write_resume`."""
+
+    held: int
+    """Bytes that an earlier process wrote, at most `Incoming.size`, and that are still there: the next `write` goes behind them.
+    0 without `Incoming.resume`."""
+
+    def read_held(self, offset: int, view: memoryview) -> int:
+        """The number of held bytes from `offset` on that were put into `view`; 0 behind the last one."""
+
+
 class Store(Protocol):
     """One protocol for one worker: made on first use, never shared between threads, so it needs no lock.
 
@@ -103,6 +114,47 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Closes all connections. Never raises."""
+
+
+class Resuming(Protocol):
+    """The further method of a store with `Capability.write_resume`."""
+
+    def has_partial(self, location: Location, mark: str) -> bool:
+        """Whether an earlier process may have left a part of this object; `mark` begins its token. A cheap guess."""
+
+
+class Parts(Protocol):
+    """Writing in parts, by several workers at once: a store with `Capability.write_parts` is also this.
+
+    Nothing is visible before `commit_parts`. A token may be used by any worker's store, also in a later process.
+    """
+
+    def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
+        """A token for an object of `incoming.size` bytes in parts of `part`.
+
+        With `incoming.resume` it may be one that was left under the same `incoming.token`, or a candidate.
+        """
+
+    def put_part(
+        self, token: Token, number: int, offset: int, view: memoryview, sha256: bytes | None = None
+    ) -> Part:
+        """Writes a part, numbered from 0, or where `write_parts_any_offset` the piece of it that begins at `offset`.
+
+        `offset` counts from the start of the object. Pieces of one part come in order; the part is done with its last
+        one. In any order and repeatable; `sha256` is that of `view`, where the engine has it. The view is not kept.
+        """
+
+    def list_parts(self, token: Token) -> tuple[Part, ...]:
+        """The parts that are there, in order; `NotFound` if the token means nothing any more."""
+
+    def read_back(self, token: Token, offset: int, view: memoryview) -> int:
+        """The number of written bytes from `offset` on that were put into `view`. Only for `write_parts_any_offset`."""
+
+    def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
+        """Publishes the object; otherwise as `Writer.commit`."""
+
+    def abort_parts(self, token: Token, *, keep: bool = False) -> None:
+        """Leaves nothing behind; with `keep` everything, for a later process, but nothing locked or open. Never raises."""
 
 
 class Copier(Protocol):

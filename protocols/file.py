@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .errors import Broken, Changed, Unsupported
 from .local_errors import absence, failure, name_of, refusal
-from .partial import PartialWriter, open_partial
+from .partial import PartialWriter, discard_abandoned, marked, open_partial, partials_in
 from .values import Entry, Receipt
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .contract import Reader, Writer
     from .errors import LocalRefused, TransferError
     from .locations import Location
-    from .values import Incoming
+    from .partial import Opened
+    from .values import Incoming, Part, Token
 
 # Without O_NONBLOCK the open itself would wait for the other end of a FIFO. It means nothing for regular files.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -101,10 +102,12 @@ class FileReader:
 class FileStore:
     """Local files and folders, links and moves."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_partials")
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._partials: dict[str, list[str]] = {}
+        """Names of the partials that were in a folder when it was first looked into."""
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
@@ -153,27 +156,93 @@ class FileStore:
         except (OSError, ValueError) as error:
             raise failure(error, "write", path) from error
         if kind == stat.S_IFREG or kind == stat.S_IFLNK:
-            return self._open_partial(path, incoming)
+            return self._open_writer(path, incoming)
         if kind == stat.S_IFDIR:
             raise _in_the_way(path, "write")
         from .streams import open_stream
 
         return open_stream(path, kind, self._context)
 
-    def _open_partial(self, path: str, incoming: Incoming) -> PartialWriter:
+    def _open_writer(self, path: str, incoming: Incoming) -> PartialWriter:
+        opened = self._open_partial(path, incoming)
+        try:
+            return PartialWriter(opened, path, incoming.size)
+        except OSError as error:
+            _close(opened.descriptor)
+            raise failure(error, "go on with a partial file for", path) from error
+
+    def _open_partial(self, path: str, incoming: Incoming) -> Opened:
         folder, name = os.path.split(path)
         if not name:
             raise refusal(path, "write", "it ends with a slash", "name the file, not the folder it goes to")
         mode = 0o666 if incoming.mode is None else incoming.mode & 0o777
         try:
             try:
-                descriptor, partial = open_partial(folder, incoming.token, mode)
+                opened = open_partial(folder, incoming.token, mode, resume=incoming.resume)
             except FileNotFoundError:
                 os.makedirs(folder, exist_ok=True)
-                descriptor, partial = open_partial(folder, incoming.token, mode)
+                opened = open_partial(folder, incoming.token, mode)
         except (OSError, ValueError) as error:
             raise failure(error, "open a partial file for", path) from error
-        return PartialWriter(descriptor, partial, path)
+        if incoming.resume:
+            # What is left of other versions of the source will never be gone on with.
+            for stale in marked(self._partials_in(folder), incoming.token):
+                discard_abandoned(os.path.join(folder, stale))
+        return opened
+
+    def _partials_in(self, folder: str) -> list[str]:
+        found = self._partials.get(folder)
+        if found is None:
+            found = self._partials[folder] = partials_in(folder)
+        return found
+
+    def has_partial(self, location: Location, mark: str) -> bool:
+        """What this run leaves is not looked for: one listing of a folder serves all its files."""
+        begin = f".wf-{mark}"
+        return any(name.startswith(begin) for name in self._partials_in(os.path.split(location.path)[0]))
+
+    def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
+        from .file_parts import begin
+
+        path, size = location.path, incoming.size
+        try:
+            kind = stat.S_IFMT(os.lstat(path).st_mode)
+        except FileNotFoundError:
+            kind = stat.S_IFREG
+        except (OSError, ValueError) as error:
+            raise failure(error, "write", path) from error
+        if kind == stat.S_IFDIR:
+            raise _in_the_way(path, "write")
+        if kind not in (stat.S_IFREG, stat.S_IFLNK) or not size:
+            raise Unsupported(f"cannot write {name_of(path)} in parts")
+        return begin(location, self._open_partial(path, incoming), size, part)
+
+    def put_part(
+        self, token: Token, number: int, offset: int, view: memoryview, sha256: bytes | None = None
+    ) -> Part:
+        from .file_parts import put
+
+        return put(token, number, offset, view)
+
+    def list_parts(self, token: Token) -> tuple[Part, ...]:
+        from .file_parts import there
+
+        return there(token)
+
+    def read_back(self, token: Token, offset: int, view: memoryview) -> int:
+        from .file_parts import read_back
+
+        return read_back(token, offset, view)
+
+    def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
+        from .file_parts import commit
+
+        return commit(token)
+
+    def abort_parts(self, token: Token, *, keep: bool = False) -> None:
+        from .file_parts import abort
+
+        abort(token, keep=keep)
 
     def stat(self, location: Location) -> Entry:
         """Follows symbolic links: the size is that of the bytes a reader would get."""

@@ -3,6 +3,9 @@
 A partial is `.wf-<token>.part` beside its destination, so that the rename is one step. The token is the same for the same
 copy in a later process. Two processes may therefore want the same name; an exclusive lock decides, and who does
 not get it takes a random one. The lock is held until the rename is done: a partial that is not locked is abandoned.
+
+An abandoned partial can be gone on with. Its bytes are a beginning of the file if it is no longer than that; a longer one was
+written in parts (`file_parts.py`) and tells behind its last byte which of them are there.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .local_errors import failure
-from .values import Receipt
+from .values import MARK_DIGITS, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +29,29 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking, and never following: the name may be a FIFO or a link that somebody put there.
 _INSPECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _TRIES = 3
+_NAME = re.compile(r"\.wf-[0-9a-f]{16}\.part")
+
+_MAGIC = b"wf-parts"
+TRAILER_HEAD = 16
+"""Bytes of the trailer before its first part: `_MAGIC` and the size of a part."""
 
 
-def open_partial(folder: str, token: str, mode: int) -> tuple[int, str]:
-    """The descriptor and path of an empty partial in `folder`, locked and ours alone. Raises OSError.
+class Opened(NamedTuple):
+    """A partial that is locked and ours alone."""
+
+    descriptor: int
+    name: str
+    found: bool
+    """It was left by an earlier process."""
+
+
+def open_partial(folder: str, token: str, mode: int, *, resume: bool = False) -> Opened:
+    """A partial in `folder`: with `resume` perhaps an abandoned one with its bytes, else an empty one. Raises OSError.
 
     `mode` is subject to the umask.
     """
@@ -41,20 +60,59 @@ def open_partial(folder: str, token: str, mode: int) -> tuple[int, str]:
         try:
             descriptor = os.open(name, _CREATE, mode)
         except FileExistsError:
-            if _discard_abandoned(name):
+            taken = reopen(name) if resume else None
+            if taken is not None:
+                return Opened(taken, name, True)
+            if discard_abandoned(name):
                 continue
             break
         if _is_locked_by_us(descriptor, name):
-            return descriptor, name
+            return Opened(descriptor, name, False)
         os.close(descriptor)
         break
     name = os.path.join(folder, f".wf-{os.urandom(8).hex()}.part")
     descriptor = os.open(name, _CREATE, mode)
     _is_locked_by_us(descriptor, name)
-    return descriptor, name
+    return Opened(descriptor, name, False)
 
 
-def _discard_abandoned(name: str) -> bool:
+def reopen(name: str) -> int | None:
+    """The descriptor of an abandoned partial of ours, locked; None if it cannot be had."""
+    try:
+        inspected = os.open(name, _INSPECT)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(inspected)
+        if not _is_ours(found):
+            return None
+        return _reopened(name, inspected, found.st_mode)
+    except OSError:
+        return None
+    finally:
+        os.close(inspected)
+
+
+def _reopened(name: str, inspected: int, mode: int) -> int | None:
+    """A partial has the mode of its source, which may be one that not even the owner may write."""
+    if not mode & stat.S_IWUSR:
+        os.fchmod(inspected, stat.S_IMODE(mode) | stat.S_IWUSR)
+    try:
+        descriptor = os.open(name, _AGAIN)
+    finally:
+        if not mode & stat.S_IWUSR:
+            os.fchmod(inspected, stat.S_IMODE(mode))
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.sameopenfile(descriptor, inspected) and _still_names(descriptor, name):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def discard_abandoned(name: str) -> bool:
     """Removes a partial that nobody writes any more; False if it is somebody else's, or in use."""
     try:
         descriptor = os.open(name, _INSPECT)
@@ -63,8 +121,7 @@ def _discard_abandoned(name: str) -> bool:
     except OSError:
         return False
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+        if not _is_ours(os.fstat(descriptor)):
             return False
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _still_names(descriptor, name):
@@ -74,6 +131,10 @@ def _discard_abandoned(name: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
 
 
 def _is_locked_by_us(descriptor: int, name: str) -> bool:
@@ -96,6 +157,55 @@ def _still_names(descriptor: int, name: str) -> bool:
     return os.path.samestat(there, os.fstat(descriptor))
 
 
+def partials_in(folder: str) -> list[str]:
+    """The names of all partials in a folder; none if it cannot be read."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            return [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+    except OSError:
+        return []
+
+
+def marked(names: list[str], token: str) -> list[str]:
+    """Those of other tokens for the same destination: of other versions, sources or expectations."""
+    begin = f".wf-{token[:MARK_DIGITS]}"
+    return [name for name in names if name.startswith(begin) and name[4:20] != token]
+
+
+# --- what a partial tells of itself
+
+
+def trailer(part: int, done: bytes) -> bytes:
+    """What is written behind the last byte of a file that is written in parts; a byte a part, 1 when it is there."""
+    return _MAGIC + part.to_bytes(8, "big") + done
+
+
+def parts_there(descriptor: int, size: int) -> tuple[int, bytes] | None:
+    """The size of a part, and a byte for each; None if this partial was not written in parts."""
+    length = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, TRAILER_HEAD, size) if length > size else b""
+    if len(head) < TRAILER_HEAD or not head.startswith(_MAGIC):
+        return None
+    part = int.from_bytes(head[len(_MAGIC) :], "big")
+    count = -(-size // part) if part else 0
+    if not count or length != size + TRAILER_HEAD + count:
+        return None
+    return part, os.pread(descriptor, count, size + TRAILER_HEAD)
+
+
+def beginning(descriptor: int, size: int) -> int:
+    """How many bytes from the first one on an abandoned partial of a file of `size` bytes holds."""
+    length = os.fstat(descriptor).st_size
+    if length <= size:
+        return length
+    parts = parts_there(descriptor, size)
+    if parts is None:
+        return 0
+    part, done = parts
+    first = done.find(0)
+    return size if first < 0 else first * part
+
+
 def _quietly(call: Callable[[T], None], subject: T) -> None:
     try:
         call(subject)
@@ -106,15 +216,30 @@ def _quietly(call: Callable[[T], None], subject: T) -> None:
 class PartialWriter:
     """Writes a partial and renames it. Nothing is synchronised to the disk: a power failure may lose it."""
 
-    __slots__ = ("_partial", "_path", "algorithms", "descriptor")
+    __slots__ = ("_partial", "_path", "algorithms", "descriptor", "held")
 
     descriptor: int | None
 
-    def __init__(self, descriptor: int, partial: str, path: str) -> None:
+    def __init__(self, opened: Opened, path: str, size: int | None) -> None:
+        """`size` of the whole file, which is known where a partial was found. Raises OSError."""
         self.algorithms: tuple[str, ...] = ()
-        self.descriptor = descriptor
-        self._partial = partial
+        self.descriptor = opened.descriptor
+        self._partial = opened.name
         self._path = path
+        self.held = 0
+        """Bytes that were there already; the next ones go behind them."""
+        if opened.found:
+            self.held = beginning(opened.descriptor, size or 0)
+            os.ftruncate(opened.descriptor, self.held)
+            os.lseek(opened.descriptor, self.held, os.SEEK_SET)
+
+    def read_held(self, offset: int, view: memoryview) -> int:
+        descriptor = self.descriptor
+        assert descriptor is not None
+        try:
+            return os.preadv(descriptor, [view[: max(0, self.held - offset)]], offset)
+        except OSError as error:
+            raise self._failure(error, "read back") from error
 
     def write(self, view: memoryview) -> None:
         descriptor = self.descriptor

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..checksum.digest import Digest
+    from .locations import Location
 
 
 class Entry(NamedTuple):
@@ -25,13 +28,16 @@ class Incoming(NamedTuple):
 
     `sha256` is given only when the whole file follows in one `write` and was verified already. `mode` holds the
     permission bits of a local source. `token` is 16 hexadecimal digits that are the same for the same copy in
-    a later process, for the name of a partial.
+    a later process, for the name of a partial; the first `MARK_DIGITS` of them are those of the destination alone.
     """
 
     size: int | None = None
     sha256: bytes | None = None
     mode: int | None = None
     token: str = "0" * 16
+    resume: bool = False
+    """The source has a strong version, which is part of the token, and can be read from its middle: what an earlier
+    process left under this token may be gone on with. `size` is known then."""
 
 
 class Receipt(NamedTuple):
@@ -52,3 +58,46 @@ class CopyStep(NamedTuple):
     handle: str = ""
     again: float = 0.0
     bytes: int = 0
+
+
+MARK_DIGITS = 6
+"""How many digits of a token tell the destination. Two destinations in one folder may share them: the worst that comes of
+it is an abandoned partial that is removed."""
+
+
+class Token(NamedTuple):
+    """An object that is being written in parts. Frozen: any worker's store, also in a later process, can go on with it."""
+
+    location: Location
+    name: str
+    """What the store knows the parts by: an upload id, the path of a partial."""
+    size: int
+    part: int
+    """Bytes of every part but the last."""
+    found: bool = False
+    """It was there before. Where the parts cannot be told from a stranger's, this is a candidate only: its parts
+    count when their digests are those of our bytes."""
+
+    @property
+    def count(self) -> int:
+        return -(-self.size // self.part)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """First byte and length of a part, which are numbered from 0."""
+        first = number * self.part
+        return first, min(self.part, self.size - first)
+
+    def as_json(self) -> dict[str, Any]:
+        """What a later process needs beside the location."""
+        return {"name": self.name, "size": self.size, "part": self.part}
+
+
+class Part(NamedTuple):
+    """A part that the destination has."""
+
+    number: int
+    size: int
+    mark: str = ""
+    """What `commit_parts` must repeat to the service: an ETag."""
+    digests: tuple[Digest, ...] = ()
+    """Of this part's bytes, as the destination tells them."""

@@ -329,6 +329,29 @@ def test_a_protocol_that_cannot_tell_what_is_there_refuses_the_question(server: 
     assert (done.exit, done[0].error.code, done[0].error.step) == (1, "unsupported", "existing")
 
 
+def test_a_checksum_to_be_recorded_of_what_is_present_is_sha256_whatever_is_expected(
+    server: MemoryServer, tmp_path: Path
+) -> None:
+    server.put("/a", SMALL)
+    (tmp_path / "out").write_bytes(SMALL)
+
+    done = execute(
+        [
+            transfer(
+                0,
+                server.location("/a"),
+                tmp_path / "out",
+                expected=digest("md5", SMALL),
+                generate_checksum=True,
+            )
+        ],
+        server,
+        settings=existing(Existing.UPDATE),
+    )
+
+    assert (done[0].route, done[0].digest) == ("present", sha256(SMALL))
+
+
 def test_what_is_present_is_read_back_where_that_is_insisted_on(server: MemoryServer) -> None:
     server.put("/a", SMALL)
     server.put("/out", SMALL)

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from credentials_made import private
+from credentials_made import private, token
 from runs import at, transfer
 from servers.oauth import CLIENT, CLIENT_SECRET, FIRST_REFRESH_TOKEN, OAuth, oauth
 from servers.tls import TlsFiles
 from wf.credentials.chain import Chain, standard_chain
 from wf.credentials.errors import Misconfigured, MissingCredential
 from wf.credentials.kinds import AccessKey, Anonymous, Bearer, Credential, Secret
-from wf.credentials.private import Policy
+from wf.credentials.private import STRICT, Policy
 from wf.transfer.execution import run
 from wf.transfer.outcomes import Status
 from wf.transfer.planning import plan
@@ -38,10 +38,10 @@ def environment(tls_files: TlsFiles, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def chain_of(service: OAuth, environment: dict[str, str], tmp_path: Path) -> Callable[..., Chain]:
-    def made(text: str = "", *, policy: Policy = Policy(), host: str = service.authority, **more: str) -> Chain:
-        entries = {"token-url": service.token_url, "client-id": CLIENT, **more}
-        table = "\n".join(f'{key.replace("_", "-")} = "{value}"' for key, value in entries.items() if value)
-        path = private(tmp_path / "c.toml", f'[host."{host}".oauth]\n{table}\n{text}')
+    def made(*, policy: Policy = STRICT, **more: str) -> Chain:
+        entries = {"token_url": service.token_url, "client_id": CLIENT, **more}
+        table = "\n".join(f'{key.replace("_", "-")} = "{value}"' for key, value in entries.items())
+        path = private(tmp_path / "c.toml", f'[host."{service.authority}".oauth]\n{table}\n')
         return standard_chain(environment, file=str(path), policy=policy)
 
     return made
@@ -61,7 +61,7 @@ def rewrite(path: Path, content: str) -> None:
     new.replace(path)
 
 
-def patient(surroundings: Surroundings, ask: Callable[[], Credential], old: Credential) -> Credential:
+def patient(ask: Callable[[], Credential], old: Credential) -> Credential:
     deadline = time.monotonic() + 30
     while (found := ask()) == old:
         assert time.monotonic() < deadline
@@ -76,7 +76,7 @@ def test_a_token_file_that_a_scheduler_rewrote_is_read_again(tmp_path: Path) -> 
     first = surroundings.credential(place, "read")
     assert surroundings.credential(place, "read") is first
     rewrite(path, "second")
-    second = patient(surroundings, lambda: surroundings.credential(place, "read"), first)
+    second = patient(lambda: surroundings.credential(place, "read"), first)
     assert (secret_of(first), secret_of(second)) == ("first", "second")
 
 
@@ -87,7 +87,7 @@ def test_session_keys_of_a_rewritten_file_are_read_again(tmp_path: Path) -> None
     place = at("s3://a@s/b/k")
     first = surroundings.credential(place, "read")
     rewrite(path, text.format("two"))
-    second = patient(surroundings, lambda: surroundings.credential(place, "read"), first)
+    second = patient(lambda: surroundings.credential(place, "read"), first)
     assert isinstance(second, AccessKey) and second.session_token == Secret("two")
 
 
@@ -113,8 +113,6 @@ def test_several_files_of_sites_serve_one_run(tmp_path: Path) -> None:
 
 
 def test_the_path_is_asked_about_where_it_matters(tmp_path: Path) -> None:
-    from credentials_made import token
-
     folder = tmp_path / "creds"
     folder.mkdir()
     for name in ("cms", "atlas"):
@@ -131,9 +129,7 @@ def test_the_path_is_asked_about_where_it_matters(tmp_path: Path) -> None:
 # The token endpoint
 
 
-def test_a_refresh_token_becomes_an_access_token_once(
-    service: OAuth, chain_of: Callable[..., Chain]
-) -> None:
+def test_a_refresh_token_becomes_an_access_token_once(service: OAuth, chain_of: Callable[..., Chain]) -> None:
     chain = chain_of(refresh_token=FIRST_REFRESH_TOKEN, scope="storage.read:/", audience="a")
     found = chain.find("https", service.authority)
     assert secret_of(found) == secret_of(chain.find("https", service.authority)) == "canary-access-1"
@@ -317,21 +313,19 @@ def test_a_token_file_is_read_again_after_a_401(
     assert renewed != old and service.opens(f"Bearer {secret_of(renewed)}")
 
 
+@pytest.mark.parametrize("size", [10, 3_000_000])
 def test_an_upload_that_is_refused_begins_again_with_a_new_token(
-    service: OAuth, chain_of: Callable[..., Chain], environment: dict[str, str], tmp_path: Path
+    service: OAuth, chain_of: Callable[..., Chain], environment: dict[str, str], tmp_path: Path, size: int
 ) -> None:
     chain = chain_of(refresh_token=FIRST_REFRESH_TOKEN)
     secret_of(chain.find("https", service.authority, purpose="write"))
     service.revoke_all()
-    sizes = {"small": 10, "large": 3_000_000}
-    for number, (name, size) in enumerate(sizes.items()):
-        (tmp_path / name).write_bytes(bytes(size))
-        request = transfer(number, tmp_path / name, f"{service.url}/data/{name}")
-        report = run(plan(Batch((request,)), Settings(rounds=1)), credentials=chain, environment=environment)
-        assert report.ok, report.failures
-        service.revoke_all()
-        secret_of(chain.renew(chain.find("https", service.authority, purpose="write")) or Bearer(Secret("x"), name="n", origin="o"))
-    assert {name: len(service.files[f"/data/{name}"]) for name in sizes} == sizes
+    (tmp_path / "f").write_bytes(bytes(size))
+    request = transfer(0, tmp_path / "f", f"{service.url}/data/f")
+    report = run(plan(Batch((request,)), Settings(rounds=1)), credentials=chain, environment=environment)
+    assert report.ok, report.failures
+    assert (service.refused, len(service.grants)) == (1, 2)
+    assert service.files["/data/f"] == bytes(size)
 
 
 def test_a_failing_renewal_is_what_the_failure_tells(

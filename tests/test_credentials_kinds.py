@@ -45,7 +45,9 @@ each = pytest.mark.parametrize("credential", KINDS, ids=lambda one: one.kind)
 
 
 def test_every_kind_is_tried_here() -> None:
-    assert {type(one) for one in KINDS} == {kind for kind in Credential.__subclasses__() if "wf." in kind.__module__}
+    assert {type(one) for one in KINDS} == {
+        kind for kind in Credential.__subclasses__() if "wf." in kind.__module__
+    }
     assert len({one.kind for one in KINDS}) == len(KINDS)
 
 

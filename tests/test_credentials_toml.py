@@ -156,7 +156,9 @@ def test_a_refused_token_is_made_again_once(conf: Conf, tmp_path: Path) -> None:
 
 def test_a_token_is_made_again_before_its_end(conf: Conf) -> None:
     chain = conf(
-        command("import json, time", "print(json.dumps({'access_token': str(time.time_ns()), 'expires_in': 1}))")
+        command(
+            "import json, time", "print(json.dumps({'access_token': str(time.time_ns()), 'expires_in': 1}))"
+        )
     )
     first = chain.find("https", "h")
     assert first.expires is not None and first.expires <= time.time() + 1

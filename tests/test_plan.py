@@ -106,6 +106,14 @@ def test_transfers_with_one_destination_form_one_chain(requests: tuple[Request, 
         assert len(first) == 1, "exactly one of them may begin"
 
 
+def test_transfers_to_one_place_wait_for_each_other_however_it_is_spelled() -> None:
+    spellings = ["/x/a", "file:///x//a", "symlink:///x/./a"]
+
+    made = planned(tuple(transfer(number, "/in", url) for number, url in enumerate(spellings)))
+
+    assert made.behind == {1: (0,), 2: (1,)}
+
+
 def test_a_plan_without_after_costs_nothing_extra() -> None:
     made = planned((transfer(0, "/a", "/b"), transfer(1, "/a", "/c")))
 

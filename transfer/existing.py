@@ -65,8 +65,11 @@ def _same_content(transfer: Transfer, work: Work, worker: Worker, size: int | No
     try:
         insists = worker.plan.settings.require_evidence is Evidence.READ_BACK
         found, evidence = stored_digest(destination, worker, expected.algorithm, read_back=insists)
+        digests = (found,)
+        if transfer.generate_checksum and found.algorithm != "sha256":
+            digests += (stored_digest(destination, worker, "sha256")[0],)
     except TransferError as error:
         raise error.at(End.DESTINATION, "existing") from error.__cause__
     if found.value != expected.value:
         return None
-    return Copied(Route.PRESENT, 0, (found,), evidence, checked=True, note="was there already")
+    return Copied(Route.PRESENT, 0, digests, evidence, checked=True, note="was there already")
