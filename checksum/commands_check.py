@@ -80,8 +80,10 @@ class _Check:
             complain_about(self._manifest, error)
             return FAILED
         except ManifestError as error:
+            if self._tally.well_formed:  # what came before the cut was checked, and counts
+                self._sum_up()
             complain(f"{printable(self._manifest)}: {error}")
-            return BAD_MANIFEST
+            return FAILED if self._codes else BAD_MANIFEST
         except ChecksumError as error:  # a module that is not installed
             complain(f"{printable(self._manifest)}: {error}")
             return CONFIGURATION
@@ -225,10 +227,10 @@ class _Check:
         return []
 
     def _keep_away(self, name: bytes, path: bytes) -> None:
-        from .quarantine import quarantine
+        from .forensics import quarantine
 
         try:
-            kept = quarantine(path, name, self._options.quarantine)
+            kept = quarantine(path, self._options.quarantine, name=name)
         except OSError as error:
             complain(
                 f"{printable(name)}: not moved to {printable(self._options.quarantine)}: {reason(error)}"

@@ -28,6 +28,8 @@ class Options(NamedTuple):
     json: bool = False
     block_bytes: int = 0
     """Of the blocks whose digests are told, 0: none."""
+    output: str = ""
+    """The file to publish the manifest as; empty: standard output."""
     recursive: bool = False
     special: bool = False
     from_disk: bool = False
@@ -73,6 +75,7 @@ def _parsed(arguments: Sequence[str], remote: Remote) -> Options:
         zero=found.zero,
         json=found.json,
         block_bytes=MIB * number(made, "--blocks", found.blocks),
+        output=found.output or "",
         recursive=found.recursive,
         special=found.special,
         from_disk=found.from_disk,
@@ -98,6 +101,7 @@ def _refuse_when_checking(made: ArgumentParser, options: Options, found: Namespa
         ("json", options.json),
         ("blocks", options.block_bytes),
         ("recursive", options.recursive),
+        ("output", options.output),
     ):
         if is_given:
             made.error(f"the --{name} option is meaningless when verifying checksums")

@@ -14,11 +14,12 @@ from .names import printable
 from .output import FAILED, INTERRUPTED, OK, complain, complain_about, put
 from .parallel import NOTHING, Reading, Task, digest_files
 from .remote import RemoteFailed, is_url
+from .rewriting import is_partial
 from .states import identity, settled_state
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .commands_main import Options
     from .parallel import Digested
@@ -27,59 +28,101 @@ if TYPE_CHECKING:
 
 def print_digests(options: Options, remote: Remote) -> int:
     """Prints a line a file in the order of the names, folders sorted; returns the exit code."""
-    printer = _Printer(options, remote)
-    if not options.json:
-        printer.print_lines(None)
+    if not options.json and not options.output:
+        printer = _Printer(options, remote, put)
+        printer.write_all()
         return printer.exit_code
     from .signals import stop_on_interrupt
 
     with stop_on_interrupt() as stop:
-        return printer.print_json(stop)
+        if not options.output:
+            return _interruptible(_Printer(options, remote, put, stop))
+        try:
+            return _into_file(options, remote, stop)
+        except OSError as error:
+            complain_about(error.filename or options.output, error)
+            return FAILED
+
+
+def _interruptible(printer: _Printer) -> int:
+    try:
+        printer.write_all()
+    except Interrupted:
+        complain(f"interrupted: the manifest holds {printer.count} files, and others are missing")
+        return INTERRUPTED
+    return printer.exit_code
+
+
+def _into_file(options: Options, remote: Remote, stop: threading.Event) -> int:
+    """Publishes the manifest. One that is interrupted does not replace another."""
+    from .manifests import PublishedFile
+
+    file = PublishedFile(options.output)
+    try:
+        code = _interruptible(_Printer(options, remote, file.write, stop))
+        if code == INTERRUPTED and os.path.lexists(options.output):
+            complain(f"{printable(options.output)} stays what it was")
+        else:
+            file.commit()
+    finally:
+        file.abort()
+    return code
 
 
 class _Printer:
-    def __init__(self, options: Options, remote: Remote) -> None:
+    """Writes the lines of a manifest to `write`."""
+
+    def __init__(
+        self,
+        options: Options,
+        remote: Remote,
+        write: Callable[[bytes], None],
+        stop: threading.Event | None = None,
+    ) -> None:
         self._options = options
         self._remote = remote
+        self._write = write
+        self._stop = stop
         self._algorithms = options.algorithms or ("sha256",)
         self._codes: set[int] = set()
+        self.count = 0
+        """Entries that were written."""
 
     @property
     def exit_code(self) -> int:
         """What failed URLs call for if nothing else failed and they agree, as in wf-transfer."""
         if not self._codes:
             return OK
-        return self._codes.pop() if len(self._codes) == 1 else FAILED
+        return min(self._codes) if len(self._codes) == 1 else FAILED
 
-    # --- forms
+    def write_all(self) -> None:
+        """Writes the whole manifest. Raises Interrupted, and then what was written is a whole one all the same."""
+        (self._write_json if self._options.json else self._write_lines)()
 
-    def print_lines(self, stop: threading.Event | None) -> None:
+    def _write_lines(self) -> None:
         options = self._options
-        for entry in self._entries(stop):
+        for entry in self._entries(self._stop):
             # Without --tag there is one digest.
             for digest in entry.digests:
-                put(
+                self._write(
                     write_manifest_line(
                         digest, entry.name, binary=options.binary, tag=options.tag, zero=options.zero
                     )
                 )
+            self.count += 1
 
-    def print_json(self, stop: threading.Event) -> int:
-        """Header, entries and trailer; an interrupt leaves a whole manifest of what was read until then."""
+    def _write_json(self) -> None:
         from . import jsonl
 
-        put(jsonl.HEADER)
-        count = 0
-        code = None
+        self._write(jsonl.HEADER)
         try:
-            for entry in self._entries(stop):
-                put(jsonl.entry_line(entry))
-                count += 1
+            for entry in self._entries(self._stop):
+                self._write(jsonl.entry_line(entry))
+                self.count += 1
         except Interrupted:
-            complain(f"interrupted: the manifest holds {count} files, and others are missing")
-            code = INTERRUPTED
-        put(jsonl.trailer(count))
-        return self.exit_code if code is None else code
+            self._write(jsonl.trailer(self.count))
+            raise
+        self._write(jsonl.trailer(self.count))
 
     # --- files
 
@@ -126,14 +169,14 @@ class _Printer:
             return
         from .trees import Kind, walk
 
-        output = _standard_output()
+        own = {_standard_output(), _identity(os.fsencode(self._options.output))} - {None}
         left_out = 0
         for found in walk(path):
             if found.kind is Kind.UNREADABLE and found.error is not None:
                 self._fail(found.path, found.error)
             elif found.kind is not Kind.FILE:
                 left_out += 1
-            elif output is None or _identity(found.path) != output:
+            elif not is_partial(found.path) and not (own and _identity(found.path) in own):
                 yield found.path
         if left_out:
             complain(f"{printable(path)}: {left_out} links, FIFOs, sockets and devices were left out")
@@ -165,6 +208,8 @@ class _Printer:
     def _remote_entries(self, url: str) -> Iterator[ManifestEntry]:
         try:
             for one in self._remote.walk(url) if self._options.recursive else (url,):
+                if self._stop is not None and self._stop.is_set():
+                    raise Interrupted("reading was interrupted")
                 found = self._remote.digest(one, self._algorithms)
                 yield ManifestEntry(os.fsencode(self._remote.shown(one)), found.digests, found.size)
         except RemoteFailed as error:
@@ -195,6 +240,7 @@ def _state(path: bytes, block_bytes: int) -> _State | None:
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:
+    """None for what is not there."""
     try:
         status = os.stat(path)
     except OSError:

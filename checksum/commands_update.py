@@ -16,7 +16,7 @@ from .options import command_parser, number, parse
 from .output import BAD_MANIFEST, FAILED, INTERRUPTED, OK, change_line, complain, complain_about, put, reason
 from .parallel import NOTHING, Task, digest_files
 from .paths import located
-from .rewriting import RewrittenFile
+from .rewriting import RewrittenFile, is_partial
 from .signals import stop_on_interrupt
 from .sorting import in_order
 from .states import identity, settled_state
@@ -277,8 +277,8 @@ class _Pending(NamedTuple):
         return self.status is not None or self.ends_run
 
 
-_LONGEST_RUN: Final = 1024
-"""Entries that need no reading and wait for the next one that does."""
+_LONGEST_RUN: Final = 8
+"""Entries that need no reading and wait for the next task. Of tasks some thousand are taken ahead."""
 
 
 def _tasks(pending: Iterator[_Pending], waiting: deque[_Pending]) -> Iterator[Task]:
@@ -315,8 +315,7 @@ def _plain(name: bytes) -> bytes:
 
 
 def _is_ours(path: bytes, own: tuple[int, int]) -> bool:
-    base = os.path.basename(path)
-    if base.startswith(b".wf-") and base.endswith(b".part"):
+    if is_partial(path):
         return True
     try:
         return identity(os.stat(path)) == own

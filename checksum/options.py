@@ -242,6 +242,12 @@ def _add_general(made: ArgumentParser) -> None:
     ):
         add(short, f"--{word}", action="store_const", const=word, dest="mode", help=text)
     add("-r", "--recursive", action="store_true", help="all regular files in folders and below")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the lines to FILE, which appears whole at the end, instead of printing them",
+    )
     add("--tag", action="store_true", help="print BSD-style lines: SHA256 (name) = value")
     add("-z", "--zero", action="store_true", help="lines end in NUL, not newline, and names are not escaped")
     add("--json", action="store_true", help="print a manifest of JSON lines, with size, time and inode")

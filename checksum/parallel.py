@@ -90,9 +90,14 @@ def processors() -> int:
 
 
 def may_fork() -> bool:
-    """Whether no other thread runs: its locks would stay locked in the new process."""
+    """Whether no other thread runs, of Python's or of a library's: its locks would stay locked in the new process."""
     threads = sys.modules.get("threading")
-    return hasattr(os, "fork") and (threads is None or threads.active_count() == 1)
+    if not hasattr(os, "fork") or (threads is not None and threads.active_count() > 1):
+        return False
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # not Linux
+        return True
 
 
 def _first(source: Iterator[Task], count: int) -> list[Task]:

@@ -24,3 +24,9 @@ class RewrittenFile(PublishedFile):
         file = super()._open()
         os.fchmod(file.fileno(), self._mode)
         return file
+
+
+def is_partial(path: bytes) -> bool:
+    """Whether this is a file of ours that never got its name: one that is being written, or was left by a crash."""
+    name = os.path.basename(path)
+    return name.startswith(b".wf-") and name.endswith(b".part")

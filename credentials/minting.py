@@ -16,7 +16,7 @@ from .redaction import printable
 from .tokens import Candidate, presented, token_in_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Final
 
     from .file import Section
@@ -69,12 +69,8 @@ class Mint:
         command, endpoint = section.lists.get("token_command"), section.text("oauth_token_url")
         if not command and not endpoint:
             return None
-        key = (
-            section.path,
-            section.name,
-            command,
-            *(sorted(section.values.items(), key=lambda each: each[0])),
-        )
+        # With the file's version, so that a mended section is tried at once.
+        key = (section.path, section.name, command, endpoint, section.seen, *sorted(_recipe(section)))
         with self._lock:
             slot = self._slots.setdefault(key, _Slot())
         with slot.lock:
@@ -112,6 +108,11 @@ class Mint:
         from .oauth import refreshed
 
         return refreshed(section, self._means)
+
+
+def _recipe(section: Section) -> Iterator[tuple[str, str]]:
+    """What tells apart the sections for reading and for writing. Stays in memory."""
+    return ((key, value.reveal()) for key, value in section.values.items())
 
 
 def run_command(command: tuple[str, ...], section: Section, environment: Mapping[str, str]) -> Fresh:

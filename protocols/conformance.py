@@ -26,6 +26,7 @@ import pytest
 
 from .conformance_bytes import ReadConformance, WriteConformance
 from .conformance_names import CopyConformance, FolderConformance, ListConformance, StatConformance
+from .conformance_parts import PartsConformance, ResumeConformance
 from .conformance_tools import Suite, drained, make_context, refused, within_guard
 from .errors import Broken, Denied, LocalRefused, Stopped, Unreachable
 from .registry import make_store
@@ -79,6 +80,8 @@ class FaultConformance(Suite):
 class StoreConformance(
     ReadConformance,
     WriteConformance,
+    ResumeConformance,
+    PartsConformance,
     StatConformance,
     ListConformance,
     FolderConformance,

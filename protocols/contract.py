@@ -151,7 +151,10 @@ class Parts(Protocol):
         """The number of written bytes from `offset` on that were put into `view`. Only for `write_parts_any_offset`."""
 
     def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
-        """Publishes the object; otherwise as `Writer.commit`."""
+        """Publishes the object; otherwise as `Writer.commit`.
+
+        `parts` are all of them in order, as `put_part` returned them, or as `list_parts` did with the SHA-256 of our bytes.
+        """
 
     def abort_parts(self, token: Token, *, keep: bool = False) -> None:
         """Leaves nothing behind; with `keep` everything, for a later process, but nothing locked or open. Never raises."""

@@ -22,6 +22,7 @@ from .capability import Capability, Shape
 from .errors import NotFound
 from .locations import parse_location
 from .memory_faults import FOREVER, Call, Faults
+from .values import Part
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,6 +39,23 @@ class Stored(NamedTuple):
     data: bytes
     number: int
     """Counts the changes of the server: the version and the time of the object."""
+
+
+class Upload:
+    """An object that is being written in parts."""
+
+    def __init__(self, token: str, path: str, size: int, part: int) -> None:
+        self.token = token
+        self.path = path
+        self.part = part
+        self.data = bytearray(size)
+        self.done: set[int] = set()
+
+    def told(self, number: int, length: int) -> Part:
+        """What the server says of a part: its mark is of the bytes, so that a stranger's part is not taken for another."""
+        first = number * self.part
+        digest = hashlib.sha256(self.data[first : first + self.part]).digest()
+        return Part(number, length, digest.hex(), (Digest("sha256", digest),))
 
 
 class Manners(NamedTuple):
@@ -80,6 +98,8 @@ class MemoryServer(Faults):
         """What was told about each file that was opened for writing."""
         self.copies: dict[str, int] = {}
         """Steps that are left of each copy, by handle."""
+        self.uploads: dict[str, Upload] = {}
+        """What is being written in parts, by the name in its token."""
         self._changes = 0
         self._next: dict[str, deque[bytes]] = {}
         self._cuts: dict[str, list[tuple[int, list[int]]]] = {}
@@ -116,6 +136,13 @@ class MemoryServer(Faults):
         while path not in self.folders:
             self.folders.add(path)
             path = parent(path)
+
+    def begin_upload(self, token: str, path: str, size: int, part: int) -> str:
+        """The name of a new upload."""
+        self._changes += 1
+        name = f"upload-{self._changes}"
+        self.uploads[name] = Upload(token, path, size, part)
+        return name
 
     def truncate(self, path: str, at: int, *, times: int = FOREVER) -> None:
         """Reads of an object end after `at` bytes: `Broken` where the size was told, else a quiet end."""
@@ -194,6 +221,8 @@ _EVERYTHING = Capability(
     read_version=True,
     write=True,
     write_create_parents=True,
+    write_resume=True,
+    write_parts=True,
     stat=True,
     list=True,
     make_directory=True,

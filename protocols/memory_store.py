@@ -10,7 +10,7 @@ from .capability import Publish, Shape
 from .errors import Broken, Changed, Denied, LocalRefused, NotFound, ServerFault, Unsupported
 from .memory import parent
 from .memory_faults import Call
-from .values import CopyStep, Entry, Receipt
+from .values import CopyStep, Entry, Part, Receipt, Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .capability import Capability
     from .context import Context
     from .locations import Location
-    from .memory import MemoryServer, Stored
+    from .memory import MemoryServer, Stored, Upload
     from .values import Incoming
 
 
@@ -35,6 +35,9 @@ class _Visit:
         self._call = call
         self._context = context
         self.stays = False
+
+    def at(self, offset: int) -> None:
+        self._call = self._call._replace(offset=offset)
 
     def __enter__(self) -> Self:
         self._server.count_active(self._call, +1)
@@ -131,6 +134,17 @@ class MemoryWriter:
         self._at_once = publish is Publish.AFTER
         self._data = bytearray()
         self._lent: memoryview | None = None
+        self.held = 0
+
+    def go_on(self, kept: bytes) -> None:
+        """Begins with what an earlier writer left."""
+        self._data += kept
+        self.held = len(kept)
+
+    def read_held(self, offset: int, view: memoryview) -> int:
+        piece = self._data[offset : min(self.held, offset + len(view))]
+        view[: len(piece)] = piece
+        return len(piece)
 
     def write(self, view: memoryview) -> None:
         assert self._visit is not None, "write after commit or abort"
@@ -231,7 +245,87 @@ class MemoryStore:
                 raise NotFound(f"cannot write {path!r}: there is no folder {parent(path)!r}")
             server.incoming.append((path, incoming))
             visit.stays = True
-            return MemoryWriter(visit, server, path, incoming, declared.publish)
+            writer = MemoryWriter(visit, server, path, incoming, declared.publish)
+            if incoming.resume and declared.write_resume:
+                writer.go_on(server.kept.pop(incoming.token, b"")[: incoming.size])
+            return writer
+
+    def has_partial(self, location: Location, mark: str) -> bool:
+        with self._visit("has_partial", location, self._declared.write_resume, "write"), self._server.lock:
+            tokens = [*self._server.kept, *(upload.token for upload in self._server.uploads.values())]
+            return any(token.startswith(mark) for token in tokens)
+
+    def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
+        server, path, size = self._server, location.path, incoming.size
+        assert size, "nothing in parts"
+        with self._visit("open_parts", location, self._declared.write_parts, "write"), server.lock:
+            server.incoming.append((path, incoming))
+            if incoming.resume:
+                for name, upload in server.uploads.items():
+                    if upload.token == incoming.token and upload.path == path and upload.part == part:
+                        return Token(location, name, size, part, True)
+            name = server.begin_upload(incoming.token, path, size, part)
+            return Token(location, name, size, part)
+
+    def _upload(self, operation: str, token: Token) -> tuple[_Visit, Upload]:
+        """Declares nothing by itself: the visit has to be entered."""
+        visit = self._visit(operation, token.location, self._declared.write_parts, "write")
+        with self._server.lock:
+            upload = self._server.uploads.get(token.name)
+        if upload is None:
+            raise NotFound(f"{self._server.name}: there is no upload {token.name!r}")
+        return visit, upload
+
+    def put_part(
+        self, token: Token, number: int, offset: int, view: memoryview, sha256: bytes | None = None
+    ) -> Part:
+        visit, upload = self._upload("put_part", token)
+        visit.at(offset)
+        first, length = token.span(number)
+        pieces = self._declared.write_parts_any_offset
+        if not pieces and (offset, len(view)) != (first, length):
+            raise ServerFault(f"part {number} has {length} bytes from {first} on")
+        with visit, self._server.lock:
+            upload.data[offset : offset + len(view)] = view
+            if offset + len(view) == first + length:
+                upload.done.add(number)
+            return upload.told(number, length)
+
+    def list_parts(self, token: Token) -> tuple[Part, ...]:
+        visit, upload = self._upload("list_parts", token)
+        with visit, self._server.lock:
+            return tuple(upload.told(number, token.span(number)[1]) for number in sorted(upload.done))
+
+    def read_back(self, token: Token, offset: int, view: memoryview) -> int:
+        if not self._declared.write_parts_any_offset:
+            raise Unsupported(f"{self._declared.protocol} does not give back what is not finished")
+        visit, upload = self._upload("read_back", token)
+        with visit, self._server.lock:
+            piece = upload.data[offset : offset + len(view)]
+            view[: len(piece)] = piece
+            return len(piece)
+
+    def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
+        visit, upload = self._upload("commit_parts", token)
+        server = self._server
+        with visit, server.lock:
+            marks = [(part.number, part.mark) for part in parts]
+            if marks != [(number, upload.told(number, 0).mark) for number in range(token.total)]:
+                raise ServerFault("those are not the parts that are here")
+            server.damage(upload.path, upload.data, 0, written=True)
+            server.put(upload.path, upload.data)
+            del server.uploads[token.name]
+            stored = server.objects[upload.path]
+        return Receipt(
+            len(stored.data) if server.manners.receipt_size else None,
+            str(stored.number),
+            server.digests(server.manners.echoes, stored.data),
+        )
+
+    def abort_parts(self, token: Token, *, keep: bool = False) -> None:
+        if not keep:
+            with self._server.lock:
+                self._server.uploads.pop(token.name, None)
 
     def stat(self, location: Location) -> Entry:
         path = location.path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..checksum.digest import Digest
 from .errors import Changed, LocalRefused, Misconfigured, NotFound, ServerFault, TransferError, Unsupported
-from .s3_parts import S3Writer, Target
+from .s3_parts import S3Writer, Target, finish_upload, send_part
 from .s3_service import Service, drained, etag_of, sha256_told
 from .values import CopyStep, Entry
 from .wire import Wire
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .exchange import Answer
     from .locations import Location
-    from .values import Incoming
+    from .values import Incoming, Part, Receipt, Token
 
 _LAST_WORDS_SECONDS: Final = 5.0
 """How long an upload's removal may take after the run was stopped."""
@@ -86,13 +86,46 @@ class S3Store:
             raise
 
     def open_write(self, location: Location, incoming: Incoming) -> S3Writer:
+        return S3Writer(self._to_write(location), self._context, incoming, self._abandon)
+
+    def _to_write(self, location: Location) -> Target:
         target = self._object(location, "write")
         if target.key.endswith("/"):
             raise LocalRefused(
                 f"writing {target.shown}: the key ends in /, as only folders do",
                 remedy="name the file in the destination",
             )
-        return S3Writer(target, self._context, incoming, self._abandon)
+        return target
+
+    def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
+        from .s3_multipart import open_parts
+
+        return open_parts(self._to_write(location), location, incoming, part)
+
+    def put_part(
+        self, token: Token, number: int, offset: int, view: memoryview, sha256: bytes | None = None
+    ) -> Part:
+        return send_part(self._object(token.location, "write"), token.name, number, view, sha256)
+
+    def list_parts(self, token: Token) -> tuple[Part, ...]:
+        from .s3_multipart import list_parts
+
+        return list_parts(self._object(token.location, "write"), token)
+
+    def read_back(self, token: Token, offset: int, view: memoryview) -> int:
+        raise Unsupported("S3 does not give back the parts of an unfinished upload")
+
+    def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
+        target = self._object(token.location, "write")
+        return target.published(finish_upload(target, token.name, parts))
+
+    def abort_parts(self, token: Token, *, keep: bool = False) -> None:
+        if keep:
+            return
+        try:
+            self._abandon(self._object(token.location, "write"), token.name)
+        except (TransferError, OSError) as error:
+            self._context.log.debug("an unfinished upload stays at %s: %s", token.location.shown, error)
 
     def stat(self, location: Location) -> Entry:
         target = self._target(location, "read")

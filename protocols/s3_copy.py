@@ -11,7 +11,7 @@ from .s3_parts import PARTS_MOST, finish_upload, start_upload
 from .s3_service import drained
 from .s3_xml import text_of
 from .sigv4 import quote_key
-from .values import CopyStep, Receipt
+from .values import CopyStep, Part, Receipt
 
 if TYPE_CHECKING:
     from typing import Final
@@ -44,7 +44,7 @@ def _first(source: Target, destination: Target, most: int) -> CopyStep:
     entry = source.head()
     size = entry.size or 0
     if size > most:
-        upload = start_upload(destination, False)
+        upload = start_upload(destination, checksums=False)
         return CopyStep(None, _Upload(upload, size, entry.version or "", []).to_json())
     doing = f"copying {source.shown} to"
     answer = destination.request(doing, "PUT", (), _source_fields(source, entry.version or ""))
@@ -81,7 +81,7 @@ class _Upload:
         length = max(part, -(-self._size // PARTS_MOST))
         start = len(self._etags) * length
         if start >= self._size:
-            etag = finish_upload(destination, self._id, [(etag, "") for etag in self._etags])
+            etag = finish_upload(destination, self._id, [Part(0, 0, etag) for etag in self._etags])
             return CopyStep(destination.published(etag), bytes=self._size)
         stop = min(start + length, self._size)
         self._etags.append(self._copy_part(source, destination, start, stop))

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
     _Meaning = tuple[type[TransferError], str]
 
+
+class UploadGone(ServerFault):
+    """An upload that was completed or removed; another attempt begins a new one."""
+
+
 _ACCESS = "check that this access key may do this in this bucket, and that bucket and key are spelled right"
 _AGAIN = "run the batch again; if it keeps happening, look for something between here and the server that alters bytes"
 
@@ -40,7 +45,7 @@ _CODES: Final[dict[str, _Meaning]] = {
     "NoSuchBucket": (NotFound, "create the bucket first (a mkdir request does), or check its name"),
     "NoSuchVersion": (NotFound, ""),
     "NoSuchUpload": (
-        ServerFault,
+        UploadGone,
         "somebody, or a rule of the bucket, removed the unfinished upload: run again",
     ),
     "AccessDenied": (Denied, _ACCESS),

@@ -16,7 +16,7 @@ from .s3_errors import fault_error
 from .s3_service import drained, etag_of, sha256_told, size_of, verifies
 from .s3_xml import NotXml, complete_upload, fault_in, name_of, parse, text_of
 from .statuses import seconds_of_date
-from .values import Entry, Receipt
+from .values import Entry, Part, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +126,7 @@ class S3Writer:
         self._filled = 0
         self._part_bytes = part_bytes(incoming.size, 0)
         self._upload = ""
-        self._parts: list[tuple[str, str]] = []
+        self._parts: list[Part] = []
 
     def write(self, view: memoryview) -> None:
         known = self._incoming.sha256 is not None and not self._filled and self._whole is None
@@ -198,33 +198,12 @@ class S3Writer:
 
     def _send_part(self) -> None:
         if not self._upload:
-            self._upload = start_upload(self._target, self._checks_parts())
-        body = self._held()
-        query = (("partNumber", str(len(self._parts) + 1)), ("uploadId", self._upload))
-        payload = self._target.service.payload_of(body)
-        checksum = b64encode(bytes.fromhex(payload)).decode("ascii") if self._checks_parts() else ""
-        fields = (("x-amz-checksum-sha256", checksum),) if checksum else ()
-        answer = self._target.request("writing a part of", "PUT", query, fields, body, payload=payload)
-        headers = drained(answer)
-        etag = headers.get("etag")
-        echoed = headers.get("x-amz-checksum-sha256")
-        if not etag or (checksum and echoed and echoed != checksum):
-            text = (
-                "was taken with another SHA-256 than what was sent"
-                if etag
-                else "was answered without an ETag"
-            )
-            raise Broken(f"writing {self._target.shown}: part {len(self._parts) + 1} {text}")
-        self._parts.append((etag, checksum))
+            self._upload = start_upload(self._target)
+        self._parts.append(send_part(self._target, self._upload, len(self._parts), self._held()))
         self._filled = 0
         size = part_bytes(self._incoming.size, len(self._parts))
         if size != self._part_bytes:
             self._part_bytes, self._buffer = size, None
-
-    def _checks_parts(self) -> bool:
-        """Whether the parts carry a checksum: over plain HTTP, where it is known because it signs them."""
-        service = self._target.service
-        return service.sends_checksums and not service.tls
 
     def _complete(self) -> Receipt:
         etag = finish_upload(self._target, self._upload, self._parts)
@@ -240,14 +219,39 @@ def part_bytes(size: int | None, number: int) -> int:
     return max(PART_BYTES, -(-least // _MEBIBYTE) * _MEBIBYTE)
 
 
-def start_upload(target: Target, checksums: bool) -> str:
-    """The id of a new multipart upload; with `checksums` one whose parts carry SHA-256, if the service knows that."""
+def send_part(
+    target: Target, upload: str, number: int, body: memoryview, sha256: bytes | None = None
+) -> Part:
+    """Sends a part, numbered from 0. Over plain HTTP it carries its SHA-256, which is known because it signs the part."""
+    service = target.service
+    payload = sha256.hex() if sha256 is not None else service.payload_of(body)
+    value = bytes.fromhex(payload) if not service.tls else b""
+    checksum = b64encode(value).decode("ascii")
+    query = (("partNumber", str(number + 1)), ("uploadId", upload))
+
+    def send(checked: bool) -> Answer:
+        fields = (("x-amz-checksum-sha256", checksum),) if checked and checksum else ()
+        return target.request("writing a part of", "PUT", query, fields, body, payload=payload)
+
+    headers = drained(_with_checksums(service, send))
+    etag = headers.get("etag")
+    echoed = headers.get("x-amz-checksum-sha256")
+    if not etag or (checksum and echoed and echoed != checksum):
+        told = "with another SHA-256 than what was sent" if etag else "without an ETag"
+        raise Broken(f"writing {target.shown}: part {number + 1} was taken {told}")
+    checked = (Digest("sha256", value),) if value and service.sends_checksums else ()
+    return Part(number, len(body), etag, checked)
+
+
+def start_upload(target: Target, *, checksums: bool = True) -> str:
+    """The id of a new multipart upload; with `checksums` and over plain HTTP one whose parts carry SHA-256, if the service
+    knows that."""
 
     def send(checked: bool) -> Answer:
         fields = (("x-amz-checksum-algorithm", "SHA256"),) if checked else ()
         return target.request("beginning to write", "POST", (("uploads", ""),), fields)
 
-    answer = _with_checksums(target.service, send) if checksums else send(False)
+    answer = _with_checksums(target.service, send) if checksums and not target.service.tls else send(False)
     root = target.document("beginning to write", answer, "InitiateMultipartUploadResult")
     upload = text_of(root, "UploadId")
     if not upload:
@@ -257,12 +261,17 @@ def start_upload(target: Target, checksums: bool) -> str:
     return upload
 
 
-def finish_upload(target: Target, upload: str, parts: Sequence[tuple[str, str]]) -> str | None:
+def finish_upload(target: Target, upload: str, parts: Sequence[Part]) -> str | None:
     """Publishes the parts as one object and returns its ETag, where the service tells it."""
     doing = "completing"
-    answer = target.request(doing, "POST", (("uploadId", upload),), (), complete_upload(parts))
+    told = [(part.mark, _sha256_of(part)) for part in parts]
+    answer = target.request(doing, "POST", (("uploadId", upload),), (), complete_upload(told))
     root = target.document(doing, answer, "CompleteMultipartUploadResult")
     return text_of(root, "ETag") or None
+
+
+def _sha256_of(part: Part) -> str:
+    return next((digest.base64 for digest in part.digests if digest.algorithm == "sha256"), "")
 
 
 def _with_checksums(service: Service, send: Callable[[bool], Answer]) -> Answer:

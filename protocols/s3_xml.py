@@ -108,7 +108,7 @@ def parse_page(body: bytes) -> Page:
         if kind == "Contents":
             items.append(_item(child, encoded))
         elif kind == "CommonPrefixes":
-            prefixes.append(_decoded(text_of(child, "Prefix"), encoded))
+            prefixes.append(decoded(text_of(child, "Prefix"), encoded))
     more = text_of(root, "IsTruncated").strip().lower() == "true"
     token = text_of(root, "NextContinuationToken") if more else ""
     if more and not token:
@@ -120,11 +120,11 @@ def _item(element: Element, encoded: bool) -> Item:
     size = text_of(element, "Size").strip()
     if not size.isdecimal():
         raise NotXml("a listed object has no size")
-    key = _decoded(text_of(element, "Key"), encoded)
+    key = decoded(text_of(element, "Key"), encoded)
     return Item(key, int(size), text_of(element, "ETag"), text_of(element, "LastModified"))
 
 
-def _decoded(text: str, encoded: bool) -> str:
+def decoded(text: str, encoded: bool) -> str:
     """A key out of a listing that was asked for with `encoding-type=url`; a blank may come as `+`."""
     if not encoded or ("%" not in text and "+" not in text):
         return text

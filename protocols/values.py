@@ -79,7 +79,7 @@ class Token(NamedTuple):
     count when their digests are those of our bytes."""
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         return -(-self.size // self.part)
 
     def span(self, number: int) -> tuple[int, int]:

@@ -34,7 +34,9 @@ class Result:
         self.code = done.returncode
         self.out = done.stdout
         self.err = done.stderr.replace(b"wf-checksum: ", b"").replace(b"sha256sum: ", b"").decode()
-        self.err = "".join(line for line in self.err.splitlines(keepends=True) if not re.search(r": expected \w+:", line))
+        self.err = "".join(
+            line for line in self.err.splitlines(keepends=True) if not re.search(r": expected \w+:", line)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Result) and vars(self) == vars(other)

@@ -117,6 +117,7 @@ def test_several_algorithms_are_tagged(folder: Path) -> None:
         ("--allow-absolute", "a"),
         ("-c", "--json", "M"),
         ("-c", "-r", "M"),
+        ("-c", "-o", "x", "M"),
     ],
 )
 def test_wrong_usage_ends_with_2(folder: Path, arguments: tuple[str, ...]) -> None:
@@ -151,6 +152,65 @@ def test_an_interrupted_manifest_of_json_lines_is_whole_and_can_be_completed(fol
     completed = run(folder, "update", "M").lines
     assert "added     data/sub/c" in completed
     assert run(folder, "-c", "--quiet", "--ignore-missing", "M").code == 0
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["lines", "json"])
+def test_a_manifest_in_a_file_is_what_would_be_printed(folder: Path, form: tuple[str, ...]) -> None:
+    printed = run(folder, *form, "-r", ".").out
+    for _ in range(2):  # the second time it is there, and is not listed
+        assert run(folder, *form, "-r", ".", "-o", "data/M") == (0, b"", "")
+        assert (folder / "data/M").read_bytes() == printed
+    assert run(folder, "-c", "--quiet", "data/M").code == 0
+    assert not [name for name in os.listdir(folder / "data") if name.startswith(".wf-")]
+
+
+def test_a_manifest_that_cannot_be_written_is_a_failure(folder: Path) -> None:
+    done = run(folder, "-o", "absent/M", "data/a")
+    assert (done.code, done.out) == (1, b"")
+    assert "No such file or directory" in done.err
+
+
+def test_a_manifest_that_was_cut_is_refused(folder: Path) -> None:
+    whole = run(folder, "--json", "-r", "data").out.splitlines(keepends=True)
+    for cut in (whole[:1], whole[:3], whole[:-1], [*whole[:2], *whole[3:]], [*whole[:2], whole[2][:40]]):
+        done = run(folder, "-c", text=b"".join(cut))
+        assert done.code == 65
+        assert "ends after" in done.err or "its last line counts" in done.err
+
+
+def test_a_long_manifest_that_was_cut_is_refused_after_what_was_checked(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    header, entry, _ = run(tmp_path, "--json", "a").out.splitlines(keepends=True)
+    text = header + entry.replace(sha256("a").encode(), b"0" * 64) + entry * 30_000
+    done = run(tmp_path, "-c", "-j", "1", "--quiet", text=text)
+    assert (done.code, done.lines) == (1, ["a: FAILED"])  # the mismatch is the worse of both
+    assert "ends after 30001 entries" in done.err and "1 computed checksum did NOT match" in done.err
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+def test_an_interrupted_manifest_replaces_none(folder: Path, there_before: bool) -> None:
+    if there_before:
+        (folder / "M").write_text("the old one")
+    os.truncate(folder / "data/b", 64 << 30)
+    command = subprocess.Popen(
+        [*COMMAND, "--json", "-j", "1", "-o", "M", "data/a", "-", "data/b"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdin is not None
+    command.stdin.write(b"x" * (1 << 20))  # more than a pipe holds: it has begun to read
+    command.stdin.flush()
+    command.send_signal(signal.SIGINT)
+    command.stdin.close()
+    command.stdin = None
+    assert b"interrupted" in command.communicate(timeout=60)[1]
+    assert command.returncode == 130
+    if there_before:
+        assert (folder / "M").read_text() == "the old one"
+    else:
+        assert run(folder, "-c", "M", "--ignore-missing").lines[0] == "data/a: OK"
+    assert sorted(os.listdir(folder)) == ["M", "data"]
 
 
 def test_an_interrupted_check_sums_up_what_was_checked(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from checksum_tools import COMMAND, Done, run
+from wf.checksum.states import settled_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,3 +221,54 @@ def test_a_meta_file_is_not_updated_in_place(folder: Path) -> None:
     done: Done = run(folder, "update", "m.meta")
     assert done.code == 2
     assert "generate --meta" in done.err
+
+
+def test_no_later_write_hides_behind_the_time_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for _ in range(20):
+        path.write_text("one")
+        state = settled_state(path)
+        path.write_text("two")  # as early as can be after it was read
+        assert path.stat().st_mtime_ns > state.st_mtime_ns
+
+
+def test_a_bag_is_updated_where_it_lies(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    (bag / "data").mkdir(parents=True)
+    (bag / "bagit.txt").write_text("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+    (bag / "data/a").write_text("a")
+    (bag / "manifest-sha256.txt").write_bytes(run(bag, "data/a").out)
+    (bag / "data/a").write_text("changed")
+    (bag / "data/b").write_text("b")
+    assert run(tmp_path, "update", "bag/manifest-sha256.txt").lines == [
+        "changed   data/a",
+        "added     data/b",
+    ]
+    assert run(tmp_path, "-c", "bag/manifest-sha256.txt").lines == ["data/a: OK", "data/b: OK"]
+    assert sorted((bag / "manifest-sha256.txt").read_bytes().splitlines()) == sorted(
+        run(bag, "data/a", "data/b").out.splitlines()
+    )
+
+
+def test_many_files_are_told_in_order_whoever_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for number in range(3000):
+        (tmp_path / f"d/{number:04}").write_text(str(number))
+    manifest(tmp_path, "--json", "-r", "d")
+    changed = [7, 8, 1500, 2999]
+    for number in changed:
+        (tmp_path / f"d/{number:04}").write_text("changed")
+    (tmp_path / "d/0009").unlink()
+    (tmp_path / "d/2000").unlink()
+    expected = [
+        (7, "changed"),
+        (8, "changed"),
+        (9, "vanished"),
+        (1500, "changed"),
+        (2000, "vanished"),
+        (2999, "changed"),
+    ]
+    done = run(tmp_path, "update", "-j", "3", "M")
+    assert done.lines == [f"{word:<9} d/{number:04}" for number, word in expected]
+    assert list(entries(tmp_path)) == [f"d/{number:04}" for number in range(3000) if number not in (9, 2000)]
+    assert run(tmp_path, "-c", "--quiet", "M") == (0, b"", "")

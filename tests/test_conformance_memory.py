@@ -57,6 +57,10 @@ class TestMemoryThatHolds(TestMemory):
     manners = Manners(echoes=("md5", "sha256"), gives=("sha256",), speaks=("md5",), copy_steps=3)
 
 
+class TestMemoryThatTakesPartsInPieces(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {"write_parts_any_offset": True}
+
+
 class TestMemoryThatPublishesAtOnce(TestMemory):
     overrides: ClassVar[dict[str, object]] = {"publish": Publish.AFTER, "read_version": False}
     manners = Manners(receipt_size=False)
@@ -69,6 +73,8 @@ class TestMemoryThatDeclaresLittle(TestMemory):
         "shapes": (Shape.STORE,),
         "read_range": False,
         "read_version": False,
+        "write_resume": False,
+        "write_parts": False,
         "stat": False,
         "list": False,
         "make_directory": False,
@@ -83,7 +89,7 @@ class TestMemoryWithoutRemovalOfTrees(TestMemory):
 
 
 class TestMemoryThatOnlyReads(TestMemory):
-    overrides: ClassVar[dict[str, object]] = {"write": False}
+    overrides: ClassVar[dict[str, object]] = {"write": False, "write_resume": False, "write_parts": False}
 
     @pytest.fixture(autouse=True)
     def seeded(self, server: MemoryServer) -> None:

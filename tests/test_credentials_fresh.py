@@ -259,7 +259,7 @@ def test_a_token_endpoint_must_be_https_and_verified(
     with pytest.raises(Misconfigured, match="is not https"):
         chain_of(refresh_token="canary", token_url="http://127.0.0.1:1/").find("https", service.authority)
     environment["SSL_CERT_FILE"] = str(tls_files.wrong_ca)
-    with pytest.raises(MissingCredential, match="cannot be reached: .*certificate") as caught:
+    with pytest.raises(MissingCredential, match=r"cannot be reached: .*certificate") as caught:
         chain_of(refresh_token="canary").find("https", service.authority)
     assert service.grants == [] and "canary" not in caught.value.what
 

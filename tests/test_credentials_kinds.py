@@ -101,14 +101,14 @@ def test_a_proxy_that_was_made_anew_is_another_credential() -> None:
 
 def test_a_secret_never_becomes_a_text_by_accident() -> None:
     assert f"{SECRET} {SECRET!r} {SECRET!s:>20}" == "Secret(***) Secret(***)          Secret(***)"
-    for operation in (lambda: SECRET + "x", lambda: "x" + SECRET, lambda: "".join([SECRET])):  # type: ignore
+    for operation in (lambda: SECRET + "x", lambda: "x" + SECRET, lambda: str.__add__("x", SECRET)):  # type: ignore
         with pytest.raises(TypeError):
             operation()
     with pytest.raises(AttributeError):
         SECRET._text = "x"
     with pytest.raises(TypeError):
         pickle.dumps(SECRET)
-    assert SECRET == Secret(CANARY) and SECRET != CANARY and not Secret("")
+    assert Secret(CANARY) == SECRET and SECRET != CANARY and not Secret("")
 
 
 def test_a_traceback_with_values_shows_no_secret() -> None:

@@ -225,7 +225,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(conf: Conf, tmp_path: P
 
 
 def test_a_command_that_is_not_there_is_told(conf: Conf) -> None:
-    with pytest.raises(Misconfigured, match="/no/such of .* cannot be started: No such file"):
+    with pytest.raises(Misconfigured, match=r"/no/such of .* cannot be started: No such file"):
         conf('[host.h]\ntoken-command = ["/no/such"]\n').find("https", "h")
 
 

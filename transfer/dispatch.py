@@ -57,7 +57,7 @@ def _gates_of(key: Key) -> tuple[str, ...]:
 class Lane:
     """The queue between two endpoints."""
 
-    __slots__ = ("entered", "gates", "key", "queue")
+    __slots__ = ("entered", "gates", "key", "queue", "searched")
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -65,17 +65,32 @@ class Lane:
         self.queue: deque[Request | Work] = deque()
         self.entered = 0.0
         """When the last worker entered."""
+        self.searched = 0.0
+        """The end of the cooling for which requests with another choice were looked for."""
 
 
 class Entry:
-    """A worker's stay in a lane. `down` names the endpoint for which the lane is only to be emptied."""
+    """A worker's stay in a lane.
 
-    __slots__ = ("down", "lane", "until")
+    `down` names the endpoint for which the lane is only to be emptied; `cooling` the one for which only requests that
+    have another choice are to be taken out.
+    """
 
-    def __init__(self, lane: Lane, until: float, down: str | None) -> None:
+    __slots__ = ("cooling", "down", "lane", "left", "until")
+
+    def __init__(
+        self, lane: Lane, until: float, *, down: str | None = None, cooling: str | None = None
+    ) -> None:
         self.lane = lane
         self.until = until
         self.down = down
+        self.cooling = cooling
+        self.left = len(lane.queue)
+        """How many requests are still to be looked at for another choice."""
+
+    @property
+    def holds_places(self) -> bool:
+        return self.down is None and self.cooling is None
 
 
 class Dispatcher:
@@ -169,11 +184,10 @@ class Dispatcher:
         lane = entry.lane
         if self._stop.is_set() or self._others_are_due(entry, time.monotonic()):
             return None
-        if entry.down is None and not self._may_stay(lane):
+        if entry.holds_places and not self._may_stay(lane):
             return None
-        try:
-            item = lane.queue.popleft()
-        except IndexError:
+        item = _with_choice(entry) if entry.cooling is not None else _taken(lane)
+        if item is None:
             return None
         if isinstance(item, Work):
             return item
@@ -188,7 +202,7 @@ class Dispatcher:
     def leave(self, entry: Entry) -> None:
         """Gives the worker's places at both endpoints back."""
         with self._lock:
-            if entry.down is None:
+            if entry.holds_places:
                 for name in entry.lane.gates:
                     self._active[name] -= 1
             if entry.lane.queue and entry.lane not in self._rotation:
@@ -257,14 +271,17 @@ class Dispatcher:
             gate = self._gate(name)
             if gate.cooling(now):
                 if gate.down:
-                    return Entry(lane, now + SLICE, name), None
+                    return Entry(lane, now + SLICE, down=name), None
+                if lane.searched != gate.cooling_until:
+                    lane.searched = gate.cooling_until
+                    return Entry(lane, math.inf, cooling=name), None
                 return None, gate.cooling_until
             if self._active.get(name, 0) >= gate.limit:
                 return None, None
         for name in lane.gates:
             self._active[name] = self._active.get(name, 0) + 1
         lane.entered = now
-        return Entry(lane, now + SLICE, None), None
+        return Entry(lane, now + SLICE), None
 
     def _may_stay(self, lane: Lane) -> bool:
         """Reads without the lock: a moment's delay does no harm."""
@@ -283,6 +300,28 @@ class Dispatcher:
             gate = gates.fresh(capability.connections_start, most, self._plan.settings.rounds)
             self._gates[name] = gate
         return gate
+
+
+def _taken(lane: Lane) -> Request | Work | None:
+    try:
+        return lane.queue.popleft()
+    except IndexError:
+        return None
+
+
+def _with_choice(entry: Entry) -> Request | Work | None:
+    """The next request of the lane that has more than one source or destination. The others keep their order."""
+    queue = entry.lane.queue
+    while entry.left > 0:
+        entry.left -= 1
+        item = _taken(entry.lane)
+        if item is None:
+            return None
+        request = item.request if isinstance(item, Work) else item
+        if isinstance(request, Transfer) and len(request.sources) + len(request.destinations) > 2:
+            return item
+        queue.append(item)
+    return None
 
 
 def key_of(work: Work) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from .pump import Limits
 from .refusals import Refusals
 from .removal import insist_on_safe
 from .requests import MakeDirectory, Transfer
-from .retries import after_failure, telling
+from .retries import after_failure, elsewhere, telling
 from .settings import Evidence
 from .staging import SpoolBudget
 from .surroundings import Surroundings
@@ -128,6 +128,10 @@ class Engine:
             return
         if entry.down is not None:
             self._advance(work, self._down(entry.down, key))
+            return
+        if entry.cooling is not None:
+            work.position = elsewhere(work.position, at_source=entry.cooling == key[0]) or work.position
+            self.dispatcher.again(work)
             return
         self._attempt(worker, work, key)
 

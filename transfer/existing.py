@@ -12,6 +12,7 @@ from .settings import Evidence, Existing
 from .work import Copied
 
 if TYPE_CHECKING:
+    from ..checksum.digest import Digest
     from ..protocols.values import Entry
     from .requests import Transfer
     from .work import Work, Worker
@@ -65,7 +66,7 @@ def _same_content(transfer: Transfer, work: Work, worker: Worker, size: int | No
     try:
         insists = worker.plan.settings.require_evidence is Evidence.READ_BACK
         found, evidence = stored_digest(destination, worker, expected.algorithm, read_back=insists)
-        digests = (found,)
+        digests: tuple[Digest, ...] = (found,)
         if transfer.generate_checksum and found.algorithm != "sha256":
             digests += (stored_digest(destination, worker, "sha256")[0],)
     except TransferError as error:

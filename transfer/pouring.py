@@ -5,15 +5,15 @@ Verification comes before commit, so that what is wrong is never published where
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING
 
 from ..protocols.errors import Broken, End, Mismatch, Reach, Stopped, TransferError
-from ..protocols.values import Incoming
+from ..protocols.context import BUFFER_BYTES
 from .planning import capability_of
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
+from .resuming import hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
 from .verification import compare_digests, compare_size
 from .work import Again, Copied
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Reader, Writer
     from ..protocols.locations import Location
+    from ..protocols.values import Incoming
     from .requests import Transfer
     from .work import Work, Worker
 
@@ -31,6 +32,9 @@ class Pour:
     __slots__ = (
         "destination",
         "expected",
+        "held",
+        "incoming",
+        "peeked",
         "private",
         "reader",
         "source",
@@ -51,14 +55,22 @@ class Pour:
         self.private = False
         """The destination is a spool file."""
         self.spliced = False
-        """Bytes of two different sources were joined."""
+        """Bytes of two different sources, or of two runs, were joined."""
+        self.peeked = False
+        """The first reader was opened for its first bytes only."""
+        self.incoming: Incoming | None = None
+        """What the destination was told."""
+        self.held = 0
+        """Bytes that the destination had from an earlier run."""
 
 
 def pour(job: Pour) -> Copied | Again:
     """Opens the source, looks at its first bytes, and writes what it delivers."""
     source, worker = job.source, job.worker
+    job.peeked = may_be_left(job)
+    length = BUFFER_BYTES if job.peeked else None
     try:
-        reader = worker.store(source).open_read(source)
+        reader = worker.store(source).open_read(source, length=length)
     except TransferError as error:
         raise error.at(End.SOURCE, "open source") from error.__cause__
     try:
@@ -109,7 +121,7 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
             if worker.limits.throttle is not None:
                 worker.limits.throttle.take(size)
     except BaseException as error:
-        _give_up(writer, error, worker)
+        _give_up(job, writer, error)
         if isinstance(error, TransferError):
             after_cut(error, job.destination, worker, began, size)
         raise
@@ -123,27 +135,45 @@ def _pour_stream(job: Pour, reader: Reader, view: memoryview) -> Copied:
     writer = _open_write(job, reader, None)
     try:
         hashing = Hashing((*(digest.algorithm for digest in job.expected), *writer.algorithms))
-        moved = _pump(job, reader, view, writer, hashing)
+        moved = _pump_rest(job, reader, view, writer, hashing)
         if reader.size is not None and moved != reader.size:
             raise Broken(f"{moved} of {reader.size} bytes came", end=End.SOURCE, step="read")
         digests = hashing.digests()
         checked = _right_source(job, digests, moved)
     except BaseException as error:
-        _give_up(writer, error, worker)
+        _give_up(job, writer, error)
         if isinstance(error, TransferError):
             after_cut(error, job.destination, worker, began, worker.meter.moved)
         raise
-    return publish(job.destination, worker, writer, moved, digests, began)._replace(
-        checked=_counts(job, checked)
-    )
+    copied = publish(job.destination, worker, writer, moved, digests, began)
+    note = copied.note or (f"went on at byte {job.held} of an earlier run" if job.held else "")
+    return copied._replace(checked=_counts(job, checked), note=note)
+
+
+def _pump_rest(job: Pour, reader: Reader, view: memoryview, writer: Writer, hashing: Hashing) -> int:
+    """Moves what the destination does not hold yet. What it holds is part of the digest."""
+    if not job.held and not job.peeked:
+        return _pump(job, reader, view, writer, hashing)
+    # Two runs that are joined are like two sources: a digest that is wrong then proves nothing against either.
+    job.spliced = job.held > 0
+    hash_held(writer, job.held, hashing, job.worker)
+    if job.held == reader.size:
+        return job.held
+    rest = rest_of(job, job.held, reader.version)
+    try:
+        return _pump(job, rest, rest.read(), writer, hashing)
+    finally:
+        rest.close()
 
 
 def _pump(job: Pour, reader: Reader, view: memoryview, writer: Writer, hashing: Hashing) -> int:
-    limits, size, meter = job.worker.limits, reader.size, job.worker.meter
+    limits, size, meter, held = job.worker.limits, reader.size, job.worker.meter, job.held
     if can_copy_in_kernel(reader, writer, size, limits):
         assert reader.descriptor is not None and writer.descriptor is not None and size is not None
-        return kernel_copy(reader, view, reader.descriptor, writer.descriptor, size, hashing, limits, meter)
-    return pump(reader, view, writer, hashing, limits, meter, _Resumption(job, reader))
+        return kernel_copy(
+            reader, view, reader.descriptor, writer.descriptor, size, hashing, limits, meter, held
+        )
+    return pump(reader, view, writer, hashing, limits, meter, _Resumption(job, reader), held)
 
 
 class _Resumption:
@@ -200,6 +230,8 @@ def _expected(job: Pour, reader: Reader) -> tuple[Digest, ...]:
     """What the bytes are compared with: the spool's digests, else the batch's word, else what the source itself says."""
     if job.work.spool is not None:
         return job.work.spool.digests
+    if job.peeked and job.transfer.expected is None and not reader.digests:
+        return told_by_source(job)
     return (job.transfer.expected,) if job.transfer.expected is not None else reader.digests
 
 
@@ -211,9 +243,8 @@ def _right_source(job: Pour, digests: tuple[Digest, ...], moved: int) -> bool:
     except Mismatch as error:
         if not job.spliced:
             raise
-        raise Broken(
-            f"two replicas that were joined do not fit: {error.what}", end=End.SOURCE, step="verify"
-        ) from error
+        joined = "what an earlier run left and the rest" if job.held else "two replicas that were joined"
+        raise Broken(f"{joined} do not fit: {error.what}", end=End.SOURCE, step="verify") from error
 
 
 def _counts(job: Pour, checked: bool) -> bool:
@@ -222,16 +253,17 @@ def _counts(job: Pour, checked: bool) -> bool:
 
 
 def _open_write(job: Pour, reader: Reader, sha256: bytes | None) -> Writer:
-    text = f"{job.destination.url}\0{job.source.url}\0{reader.version}\0{job.transfer.expected}"
-    token = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    mode = 0o600 if job.private else reader.mode
+    job.incoming = incoming_of(job, reader, sha256)
     try:
-        return job.worker.store(job.destination).open_write(
-            job.destination, Incoming(reader.size, sha256, mode, token)
-        )
+        writer = job.worker.store(job.destination).open_write(job.destination, job.incoming)
     except TransferError as error:
         raise error.at(End.DESTINATION, "open destination") from error.__cause__
+    job.held = held_by(writer, job.incoming, job)
+    return writer
 
 
-def _give_up(writer: Writer, error: BaseException, worker: Worker) -> None:
-    writer.abort(keep=isinstance(error, Stopped) or worker.plan.settings.keep_partials)
+def _give_up(job: Pour, writer: Writer, error: BaseException) -> None:
+    """A partial stays for a later process if the run was stopped and it can be gone on with, or if people want it."""
+    spoiled = isinstance(error.__cause__, Mismatch)
+    stopped = isinstance(error, Stopped) and job.incoming is not None and job.incoming.resume
+    writer.abort(keep=not spoiled and (stopped or job.worker.plan.settings.keep_partials))

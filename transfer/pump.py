@@ -87,15 +87,16 @@ def pump(
     limits: Limits,
     meter: Meter,
     resume: Callable[[int, TransferError], Reader] | None = None,
+    start: int = 0,
 ) -> int:
-    """The number of bytes moved from `reader` to `writer`, `first` (already read) included, to the source's end.
+    """The offset reached when all was moved from `reader`, which begins at `start`, to `writer`; `first` is already read.
 
     Without a writer the bytes are only hashed. When the source breaks, `resume(offset, error)` returns a reader that
     goes on at that offset, or raises. Errors leave with their end and step filled in. Closes only readers it
     was given by `resume`.
     """
-    moved = 0
-    window_began, window_moved = time.monotonic(), 0
+    moved = start
+    window_began, window_moved = time.monotonic(), start
     view = first
     own: Reader | None = None
     try:
@@ -143,8 +144,9 @@ def kernel_copy(
     hashing: Hashing,
     limits: Limits,
     meter: Meter,
+    start: int = 0,
 ) -> int:
-    """The number of bytes in the local file `reader` reads; the kernel copies them from `source` to `target`.
+    """The number of bytes in the local file `reader` reads from `start`; the kernel copies them from `source` to `target`.
 
     Shares blocks where the file system can; else `copy_file_range` beside the hashing, by explicit offsets,
     so that neither moves the other's file position.
@@ -153,11 +155,11 @@ def kernel_copy(
     problems: list[OSError] = []
     if not _share_blocks(source, target):
         copier = threading.Thread(
-            target=_copy_range, args=(source, target, size, limits.stop, problems), daemon=True
+            target=_copy_range, args=(source, target, start, size, limits.stop, problems), daemon=True
         )
         copier.start()
     try:
-        moved = pump(reader, first, None, hashing, limits, meter)
+        moved = pump(reader, first, None, hashing, limits, meter, start=start)
     except BaseException:
         if copier is not None:
             problems.append(InterruptedError())  # tells the copier that nobody wants the rest
@@ -203,14 +205,22 @@ def _share_blocks(source: int, target: int) -> bool:
     return True
 
 
-def _copy_range(source: int, target: int, size: int, stop: threading.Event, problems: list[OSError]) -> None:
-    """Copies `size` bytes; what goes wrong is appended to `problems`. Ends early when something is in there."""
-    offset = 0
+def _copy_range(
+    source: int, target: int, start: int, size: int, stop: threading.Event, problems: list[OSError]
+) -> None:
+    """Copies the bytes from `start` to `size`; what goes wrong is appended to `problems`. Ends early when something is there.
+
+    Holes of the source stay holes. The target grows in order, so what an interrupted copy left is a beginning of the file.
+    """
+    offset = data_end = start
     step = _kernel_step
     try:
         while offset < size and not problems and not stop.is_set():
+            if offset >= data_end:
+                offset, data_end = _next_data(source, offset, size)
+                continue
             try:
-                count = step(source, target, min(size - offset, 8 << 20), offset)
+                count = step(source, target, min(data_end - offset, 8 << 20), offset)
             except OSError as error:
                 if step is not _kernel_step or error.errno not in _KERNEL_CANNOT:
                     raise
@@ -219,8 +229,25 @@ def _copy_range(source: int, target: int, size: int, stop: threading.Event, prob
             if count == 0:
                 raise OSError(errno.EIO, "the source ended early")
             offset += count
+        if offset >= size and os.fstat(target).st_size < size:
+            os.ftruncate(target, size)  # it ends with a hole
     except OSError as error:
         problems.append(error)
+
+
+def _next_data(source: int, offset: int, size: int) -> tuple[int, int]:
+    """Where the next bytes that are no hole begin and end; everything is data where the file system cannot tell."""
+    if not hasattr(os, "SEEK_DATA"):
+        return offset, size
+    # The reader shares this descriptor and its file position.
+    own = os.open(f"/proc/self/fd/{source}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        begin = os.lseek(own, offset, os.SEEK_DATA)
+        return min(begin, size), min(os.lseek(own, begin, os.SEEK_HOLE), size)
+    except OSError as error:
+        return (size, size) if error.errno == errno.ENXIO else (offset, size)
+    finally:
+        os.close(own)
 
 
 def _kernel_step(source: int, target: int, count: int, offset: int) -> int:

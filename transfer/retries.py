@@ -88,6 +88,14 @@ def after_failure(
     return _new_round(position, error, rounds, wait)
 
 
+def elsewhere(position: Position, *, at_source: bool) -> Position | None:
+    """The position with another location at one end, the present one put off to the next round; None if there is none."""
+    replicas, index = _failing_end(position, at_source)
+    replicas = replicas.try_later(index)
+    following = replicas.next()
+    return None if following is None else _at(_with_end(position, replicas, at_source), following, at_source)
+
+
 def telling(errors: Iterable[TransferError]) -> TransferError | None:
     """The error that says most about a failed request.
 

@@ -1,0 +1,115 @@
+"""Going on with what an earlier process left: under which name it lies, when it may be believed, and its digest.
+
+A partial is believed only as far as its token tells: destination, source, the source's version and the expected digest
+are the same. Its bytes are hashed again before anything is added to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, cast
+
+from ..protocols.errors import End, Stopped, TransferError
+from ..protocols.values import MARK_DIGITS, Incoming
+from .planning import capability_of
+
+if TYPE_CHECKING:
+    from ..checksum.digest import Digest
+    from ..protocols.contract import Reader, Resuming, ResumingWriter, Writer
+    from ..protocols.locations import Location
+    from .pouring import Pour
+    from .pump import Hashing
+    from .requests import Transfer
+    from .work import Worker
+
+
+def mark_of(destination: Location) -> str:
+    """What the tokens of all copies to this destination begin with."""
+    return _hexadecimal(destination.url)[:MARK_DIGITS]
+
+
+def token_of(transfer: Transfer, source: Location, version: str | None, destination: Location) -> str:
+    """Names this copy: the same in a later process, another one as soon as any of these differs."""
+    text = f"{destination.url}\0{source.url}\0{version}\0{transfer.expected}"
+    return mark_of(destination) + _hexadecimal(text)[: 16 - MARK_DIGITS]
+
+
+def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incoming:
+    """What the destination is told of the bytes that come from `reader`."""
+    token = token_of(job.transfer, job.source, reader.version, job.destination)
+    mode = 0o600 if job.private else reader.mode
+    resume = sha256 is None and not job.private and can_go_on(job.worker, job.source, reader)
+    return Incoming(reader.size, sha256, mode, token, resume)
+
+
+def can_go_on(worker: Worker, source: Location, reader: Reader) -> bool:
+    """The source can be read from its middle, and would say if it had changed."""
+    capability = capability_of(worker.plan, source)
+    known = reader.version is not None and reader.size is not None
+    return known and capability.read_range and capability.read_version
+
+
+def may_be_left(job: Pour) -> bool:
+    """A service's file of which a part may be here: it is not asked for as a whole, then, before that has been seen."""
+    if job.private or job.source.is_local or not capability_of(job.worker.plan, job.source).read_range:
+        return False
+    if not capability_of(job.worker.plan, job.destination).write_resume:
+        return False
+    store = cast("Resuming", job.worker.store(job.destination))
+    try:
+        return store.has_partial(job.destination, mark_of(job.destination))
+    except TransferError as error:
+        raise error.at(End.DESTINATION, "open destination") from error.__cause__
+
+
+def held_by(writer: Writer, incoming: Incoming, job: Pour) -> int:
+    """How many bytes of the file the writer holds already."""
+    if not incoming.resume or not capability_of(job.worker.plan, job.destination).write_resume:
+        return 0
+    return cast("ResumingWriter", writer).held
+
+
+def hash_held(writer: Writer, held: int, hashing: Hashing, worker: Worker) -> None:
+    """Hashes what the writer holds, through the worker's buffer."""
+    offset, view = 0, worker.context.view
+    while offset < held:
+        if worker.limits.stop.is_set():
+            raise Stopped("the run was stopped", end=End.NEITHER, step="read back")
+        try:
+            count = cast("ResumingWriter", writer).read_held(offset, view)
+        except TransferError as error:
+            raise error.at(End.DESTINATION, "read back") from error.__cause__
+        if not count:
+            raise _vanished()
+        hashing.update(view[:count])
+        offset += count
+
+
+def rest_of(job: Pour, held: int, version: str | None) -> Reader:
+    """A reader of what follows the first `held` bytes."""
+    try:
+        return job.worker.store(job.source).open_read(job.source, start=held, version=version)
+    except TransferError as error:
+        raise error.at(End.SOURCE, "open source") from error.__cause__
+
+
+def told_by_source(job: Pour) -> tuple[Digest, ...]:
+    """The digests that the source itself tells of the whole file; an answer with its middle may not have them."""
+    if not capability_of(job.worker.plan, job.source).stat:
+        return ()
+    try:
+        return job.worker.store(job.source).stat(job.source).digests
+    except Stopped:
+        raise
+    except TransferError:
+        return ()
+
+
+def _vanished() -> TransferError:
+    from ..protocols.errors import Broken
+
+    return Broken("the partial file became shorter while it was read", end=End.DESTINATION, step="read back")
+
+
+def _hexadecimal(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
