@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from .paths import Path
 
-BUFFER_BYTES = 256 << 10
-"""Fits the second-level cache beside the page it is copied from; larger gains nothing."""
+BUFFER_BYTES = 1 << 20
+"""Fits the second-level cache of most processors; larger gains nothing. What small files leave untouched costs none."""
 
 _SMALL_BYTES = 64 << 10
 """Up to here a buffer from the heap is as fast and costs no mapping."""

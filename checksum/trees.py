@@ -51,40 +51,39 @@ def walk(top: Path, *, run_bytes: int | None = None) -> Iterator[Found]:
 
 def _below(top: bytes, run_bytes: int | None) -> Iterator[Found]:
     # A stack of iterators instead of recursion: a tree may be deeper than Python's stack.
-    pending = [_listed(top, run_bytes, os.O_DIRECTORY)]
+    pending = [(top, _sorted_names(top, run_bytes, os.O_DIRECTORY))]
     while pending:
-        found = next(pending[-1], None)
-        if found is None:
+        folder, names = pending[-1]
+        try:
+            name = next(names, None)
+        except OSError as error:
             pending.pop()
-        elif found.kind is not None:
-            yield Found(found.path, found.kind, found.error)
+            yield Found(folder, Kind.UNREADABLE, error)
+            continue
+        if name is None:
+            pending.pop()
+            continue
+        plain, _, mark = name.partition(b"\0")
+        path = os.path.join(folder, plain)
+        if mark != b"d":
+            yield Found(path, _BY_MARK[mark])
         else:
             # Not through a link that has taken the folder's place since it was seen.
-            pending.append(_listed(found.path, run_bytes, os.O_DIRECTORY | os.O_NOFOLLOW))
+            path = path[:-1]
+            pending.append((path, _sorted_names(path, run_bytes, os.O_DIRECTORY | os.O_NOFOLLOW)))
 
 
-class _Listed(NamedTuple):
-    path: bytes
-    kind: Kind | None
-    """None for a folder."""
-    error: OSError | None = None
+_BY_MARK = {b"f": Kind.FILE, b"l": Kind.LINK, b"s": Kind.SPECIAL}
 
 
-_BY_MARK = {b"f": Kind.FILE, b"l": Kind.LINK, b"s": Kind.SPECIAL, b"d": None}
+def _sorted_names(folder: bytes, run_bytes: int | None, flags: int) -> Iterator[bytes]:
+    """The names in one folder, each with a NUL and a letter for its kind behind it.
 
-
-def _listed(folder: bytes, run_bytes: int | None, flags: int) -> Iterator[_Listed]:
-    """The entries of one folder, sorted; folders as if their names ended in a slash, as all paths below them have it."""
+    Those of folders end in a slash first, as all paths below them have it: that is the order of whole paths.
+    """
     from .sorting import RUN_BYTES, in_order
 
-    try:
-        names = in_order(_marked_names(folder, flags), run_bytes=run_bytes or RUN_BYTES)
-        for name in names:
-            kind = _BY_MARK[name[-1:]]
-            plain = name[: name.index(b"\0")] if kind is not None else name[: name.index(b"/")]
-            yield _Listed(os.path.join(folder, plain), kind)
-    except OSError as error:
-        yield _Listed(folder, Kind.UNREADABLE, error)
+    return in_order(_marked_names(folder, flags), run_bytes=run_bytes or RUN_BYTES)
 
 
 def _marked_names(folder: bytes, flags: int) -> Iterator[bytes]:
@@ -92,15 +91,12 @@ def _marked_names(folder: bytes, flags: int) -> Iterator[bytes]:
     try:
         with os.scandir(descriptor) as entries:
             for entry in entries:
-                yield _marked(entry)
+                name = os.fsencode(entry.name)
+                if entry.is_file(follow_symlinks=False):
+                    yield name + b"\0f"
+                elif entry.is_dir(follow_symlinks=False):
+                    yield name + b"/\0d"
+                else:
+                    yield name + (b"\0l" if entry.is_symlink() else b"\0s")
     finally:
         os.close(descriptor)
-
-
-def _marked(entry: os.DirEntry[str]) -> bytes:
-    name = os.fsencode(entry.name)
-    if entry.is_dir(follow_symlinks=False):
-        return name + b"/\0d"
-    if entry.is_symlink():
-        return name + b"\0l"
-    return name + (b"\0f" if entry.is_file(follow_symlinks=False) else b"\0s")

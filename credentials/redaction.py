@@ -10,9 +10,11 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final
 
 HIDDEN: Final = "***"
+_LEAST: Final = 4
 
 _NAME: Final = r"[^=&;#?\s:/\"'<>,()]{0,100}"
 _SECRET_WORD: Final = (
@@ -98,6 +100,23 @@ def redact(text: str) -> str:
     if "eyJ" in text:
         text = re.sub(_JWT, HIDDEN, text)
     return re.sub(_VENDOR_TOKEN, HIDDEN, text)
+
+
+def redact_known(text: str, secrets: Iterable[str]) -> str:
+    """The text without these secrets, also where its end cuts one off: for what a service said of what it was shown.
+
+    Secrets of less than four characters stay, for they are in every word.
+    """
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) < _LEAST:
+            continue
+        text = text.replace(secret, HIDDEN)
+        body, dots = (text[:-3], "...") if text.endswith("...") else (text, "")
+        for length in range(min(len(secret) - 1, len(body)), _LEAST - 1, -1):
+            if body.endswith(secret[:length]):
+                text = f"{body[:-length]}{HIDDEN}{dots}"
+                break
+    return text
 
 
 def _without_url_secrets(text: str) -> str:

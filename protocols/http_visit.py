@@ -12,7 +12,7 @@ from .values import Entry
 from .wire import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..credentials.kinds import Certificate, Credential
     from .exchange import Answer, Fields
@@ -102,12 +102,24 @@ def refused(visit: Visit, *, writing: bool = False) -> TransferError:
         given = visit.shown.name if visit.origin == visit.shown.origin else "no credential, after a redirect"
         what += f" with {given}"
     error = error_of(visit.answer, what, visit.origin.authority, writing=writing)
-    for _, value in visit.shown.fields:
-        secret = value.rpartition(" ")[2]
-        if len(secret) > 3 and secret in error.what:
-            error.what = error.what.replace(secret, "***")
-            error.args = (error.what,)
+    from ..credentials.redaction import redact_known
+
+    error.what = redact_known(error.what, _secrets_in(visit.shown.fields))
+    error.args = (error.what,)
     return error
+
+
+def _secrets_in(fields: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What of the presented fields nobody may see, in every form in which a server could repeat it."""
+    for name, value in fields:
+        yield value
+        word, _, secret = value.rpartition(" ")
+        yield secret
+        if name == "Authorization" and word == "Basic":
+            from binascii import a2b_base64
+
+            pair = a2b_base64(secret).decode("utf-8", "replace")
+            yield pair.partition(":")[2]
 
 
 def version_of(fields: Fields) -> str | None:

@@ -22,6 +22,8 @@ from .errors import (
 if TYPE_CHECKING:
     from typing import Final
 
+    from ..credentials.kinds import Credential
+
 
 class NoSubsystem(Unsupported):
     """The server runs no SFTP. The old scp protocol may work all the same."""
@@ -69,14 +71,27 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
 _SILENT: Final = r"Connection (?:closed|reset)|Broken pipe|client_loop|closed by remote host|packet_write_wait|EOF"
 
 
-def error_of_words(words: str, kind: type[TransferError], doing: str, host: str) -> TransferError:
+def error_of_words(
+    words: str, kind: type[TransferError], doing: str, host: str, credential: Credential
+) -> TransferError:
     """The error that the words of `ssh` mean; `kind` where they mean nothing known."""
     for pattern, found, remedy in SAID:
         match = re.search(pattern, words)
         if match is not None:
-            return found(f"{doing}: {_line_of(words, match)}", host=host, remedy=remedy)
-    said = _last_line(words)
-    return kind(f"{doing}: {said or 'the connection ended'}", host=host)
+            what = f"{doing}: {_line_of(words, match)}"
+            presented = _presented(credential) if found is Denied else ""
+            return found(what + presented, host=host, remedy=remedy)
+    return kind(f"{doing}: {_last_line(words) or 'the connection ended'}", host=host)
+
+
+def _presented(credential: Credential) -> str:
+    """What the far side did not take."""
+    from ..credentials.kinds import Anonymous
+    from ..credentials.redaction import printable
+
+    if isinstance(credential, Anonymous):
+        return " (presented: what ssh finds by itself)"
+    return f" (presented: {printable(credential.name)} from {printable(credential.origin)})"
 
 
 def _line_of(words: str, match: re.Match[str]) -> str:

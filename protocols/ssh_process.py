@@ -11,14 +11,14 @@ import re
 import select
 from typing import TYPE_CHECKING
 
-from .errors import Misconfigured, Unreachable
+from .errors import Misconfigured
 from .ssh_errors import error_of_words
 
 if TYPE_CHECKING:
     import subprocess
     from typing import Final
 
-    from ..credentials.kinds import Credential
+    from ..credentials.kinds import Credential, SshKey
     from .context import Context
     from .errors import TransferError
     from .ssh import Account
@@ -182,8 +182,7 @@ class ProcessChannel:
             self._process.wait(_LAST_WORDS_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.terminate()
-        error = error_of_words(self._words(), kind, doing, self.what)
-        return with_origin(error, self._credential)
+        return error_of_words(self._words(), kind, doing, self.what, self._credential)
 
     def _words(self) -> str:
         try:
@@ -213,17 +212,6 @@ class ProcessChannel:
         else:
             process.wait()
         self._errors.close()
-
-
-def with_origin(error: TransferError, credential: Credential) -> TransferError:
-    """A refusal that names what was presented."""
-    from .errors import Denied
-
-    if isinstance(error, Denied):
-        from ..credentials.redaction import printable
-
-        error.what += f" (presented: {printable(credential.name)} from {printable(credential.origin)})"
-    return error
 
 
 def _enlarge(descriptor: int) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wf.credentials.redaction import printable, redact, redact_url
+from wf.credentials.redaction import printable, redact, redact_known, redact_url
 
 CANARY = "c4n4ry-hunter2"
 
@@ -131,3 +131,12 @@ def test_hostile_text_is_redacted_in_linear_time(unit: str) -> None:
     redact(text)
     redact_url(text)
     assert time.process_time() - began < 20
+
+
+def test_a_known_secret_is_hidden_in_any_prose_and_where_it_is_cut_off() -> None:
+    assert redact_known(f"wrong password {CANARY} for u", [CANARY, "u"]) == "wrong password *** for u"
+    for length in range(4, len(CANARY)):
+        assert redact_known(f"you said {CANARY[:length]}...", [CANARY]) == "you said ***..."
+        assert redact_known(f"you said {CANARY[:length]}", [CANARY]) == "you said ***"
+    assert redact_known("nothing of it", [CANARY, ""]) == "nothing of it"
+    assert redact_known(f"{CANARY}{CANARY}-long", [CANARY, f"{CANARY}-long"]) == "******"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -30,6 +31,11 @@ def _command(words: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            return _defect(error, debug="-d" in words or "--debug" in words)
+        print(f"wf-transfer: standard output: {error.strerror}", file=sys.stderr)
+        return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for people
         return _defect(error, debug="-d" in words or "--debug" in words)
 

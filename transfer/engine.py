@@ -50,6 +50,7 @@ class Engine:
         settings = plan.settings
         self.plan = plan
         self.stop = stop
+        self.why_stopped = "the run was stopped"
         self.log = Log()
         self.dispatcher = Dispatcher(plan, stop)
         self.finished: deque[Outcome] = deque()
@@ -232,6 +233,8 @@ class Engine:
             error.reach = Reach.REPLICA
         move = after_failure(work.position, error, rounds=self.plan.settings.rounds, wait=self._wait)
         if isinstance(error, Stopped) or (self.stop.is_set() and (error.later or move is not None)):
+            if isinstance(error, Stopped):
+                error.what = f"{self.why_stopped} while this request was in progress"
             self._finish(work, _failed_outcome(work, error, Status.STOPPED))
         elif move is None:
             told = telling((*work.errors(), error)) or error

@@ -99,7 +99,6 @@ class _Run:
         self._sink_failed = False
         self._recorder_failed: TransferError | None = None
         self._engine_failed = False
-        self._deadline_passed = False
         self._ticked = 0.0
 
     def execute(self) -> Report:
@@ -150,7 +149,7 @@ class _Run:
             self._stop.set()
         deadline = self._plan.settings.deadline
         if deadline is not None and time.time() >= deadline:
-            self._deadline_passed = True
+            self._engine.why_stopped = "the deadline passed"
             self._stop.set()
         return self._stop.is_set()
 
@@ -228,7 +227,7 @@ class _Run:
         self._sink_failed = True
         self._sinks = [other for other in self._sinks if other is not sink]
         what = error.what if isinstance(error, TransferError) else f"{type(error).__name__}: {error}"
-        self._engine.log.error("%s is given up: %s", type(sink).__name__, redact(what))
+        self._engine.log.error("a report cannot be written and is given up: %s", redact(what))
         if sink.records_checksums:
             self._recorder_failed = (
                 error
@@ -275,7 +274,7 @@ class _Run:
         """Gives everything that has no outcome the one of a stopped request."""
         if not self._left:
             return
-        why = "the deadline passed" if self._deadline_passed else "the run was stopped"
+        why = self._engine.why_stopped
         progressed = {
             item.request.number: item for item in self._engine.dispatcher.drain() if isinstance(item, Work)
         }

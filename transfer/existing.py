@@ -73,4 +73,4 @@ def _same_content(transfer: Transfer, work: Work, worker: Worker, size: int | No
         raise error.at(End.DESTINATION, "existing") from error.__cause__
     if found.value != expected.value:
         return None
-    return Copied(Route.PRESENT, 0, digests, evidence, checked=True, note="was there already")
+    return Copied(Route.PRESENT, 0, digests, evidence, checked=True, note="found there already")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..protocols.errors import Broken, End, Mismatch, Reach, Stopped, TransferError
 from ..protocols.context import BUFFER_BYTES
+from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
 from .planning import capability_of
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
@@ -216,7 +216,9 @@ class _Resumption:
             return None
         try:
             reader = worker.store(location).open_read(location, start=offset, version=version)
-        except Stopped as error:
+        except (Stopped, Changed) as error:
+            if isinstance(error, Changed) and version is None:
+                return None  # another replica that has nothing at this offset
             raise error.at(End.SOURCE, "read") from error.__cause__
         except TransferError:
             return None
