@@ -63,6 +63,11 @@ def new_crc(algorithm: str) -> Crc:
     return Crc(_fast_crc64nvme() or portable(CRC64NVME), CRC64NVME.width)
 
 
+def is_fast(algorithm: str) -> bool:
+    """Whether `crc32c` or `crc64nvme` costs next to nothing here, because a package for it is installed."""
+    return (_fast_crc32c() if algorithm == "crc32c" else _fast_crc64nvme()) is not None
+
+
 @cache
 def _fast_crc32c() -> Update | None:
     google = _module("google_crc32c")

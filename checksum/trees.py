@@ -23,11 +23,15 @@ class Kind(StrEnum):
 
 
 class Found(NamedTuple):
-    """Something below the folder that is not a folder itself. The path begins as the given one does."""
+    """Something below the folder that is not a folder itself. The path begins as the given one does.
+
+    `inode` is known without another look at it; 0 where there was none: for `top` itself, and for what is UNREADABLE.
+    """
 
     path: bytes
     kind: Kind
     error: OSError | None = None
+    inode: int = 0
 
 
 def walk(top: Path, *, run_bytes: int | None = None) -> Iterator[Found]:
@@ -64,9 +68,10 @@ def _below(top: bytes, run_bytes: int | None) -> Iterator[Found]:
             pending.pop()
             continue
         plain, _, mark = name.partition(b"\0")
-        path = os.path.join(folder, plain)
-        if mark != b"d":
-            yield Found(path, _BY_MARK[mark])
+        path = folder + plain if folder[-1:] == b"/" else b"%b/%b" % (folder, plain)
+        kind = _BY_MARK.get(mark[:1])
+        if kind is not None:
+            yield Found(path, kind, None, int(mark[1:]))
         else:
             # Not through a link that has taken the folder's place since it was seen.
             path = path[:-1]
@@ -77,7 +82,7 @@ _BY_MARK = {b"f": Kind.FILE, b"l": Kind.LINK, b"s": Kind.SPECIAL}
 
 
 def _sorted_names(folder: bytes, run_bytes: int | None, flags: int) -> Iterator[bytes]:
-    """The names in one folder, each with a NUL and a letter for its kind behind it.
+    """The names in one folder, each with a NUL, a letter for its kind and the inode behind it.
 
     Those of folders end in a slash first, as all paths below them have it: that is the order of whole paths.
     """
@@ -93,10 +98,10 @@ def _marked_names(folder: bytes, flags: int) -> Iterator[bytes]:
             for entry in entries:
                 name = os.fsencode(entry.name)
                 if entry.is_file(follow_symlinks=False):
-                    yield name + b"\0f"
+                    yield b"%b\0f%d" % (name, entry.inode())
                 elif entry.is_dir(follow_symlinks=False):
                     yield name + b"/\0d"
                 else:
-                    yield name + (b"\0l" if entry.is_symlink() else b"\0s")
+                    yield b"%b\0%c%d" % (name, b"l" if entry.is_symlink() else b"s", entry.inode())
     finally:
         os.close(descriptor)

@@ -27,7 +27,7 @@ from .redaction import printable
 from .renewal import Renewals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Final
 
     from .access_keys import Sites
@@ -79,7 +79,7 @@ class Chain:
         )
 
     def name(self, scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read") -> str:
-        """What a plan calls the credential that `find` would give; never raises.
+        """What a plan calls the credential that `find` would give; never raises, and makes no token.
 
         `missing` where `find` would raise. What is slow is not asked: its answer goes by the name of the library.
         """
@@ -87,18 +87,22 @@ class Chain:
             return "anonymous"
         query = make_query(scheme, host, site, user=user, purpose=purpose)
         try:
-            for source in self._sources:
-                may = getattr(source, "may", None)
-                if source.slow and may is not None:
-                    if may(query):
-                        return source.slow
-                    continue
-                found = source.find(query, [])
-                if found is not None:
-                    return found.name
+            return self.name_of(query) or ("missing" if query.needs else "anonymous")
         except CredentialError:
             return "missing"
-        return "missing" if query.needs else "anonymous"
+
+    def name_of(self, query: Query) -> str:
+        """The name alone; empty for no answer. Raises CredentialError."""
+        for source in self._sources:
+            may = getattr(source, "may", None)
+            if source.slow and may is not None:
+                if may(query):
+                    return source.slow
+                continue
+            name = _name_by(source, query)
+            if name:
+                return name
+        return ""
 
     def look(self, query: Query, looked: list[str]) -> Credential | None:
         """The first answer; None after every place that was looked at was appended to `looked`."""
@@ -131,6 +135,9 @@ class Nested:
 
     def renew(self, query: Query, credential: Credential) -> Credential | None:
         return self._chain.renew(credential)
+
+    def name_of(self, query: Query) -> str:
+        return self._chain.name_of(query)
 
 
 def standard_chain(
@@ -220,6 +227,15 @@ class ByFamily:
         return ()
 
 
+def _name_by(source: Source, query: Query) -> str:
+    """The name of the source's answer, by its own `name_of` where asking would make something."""
+    cheap: Callable[[Query], str] | None = getattr(source, "name_of", None)
+    if cheap is not None:
+        return cheap(query)
+    found = source.find(query, [])
+    return found.name if found is not None else ""
+
+
 def _slow(means: Means, sites: Sites) -> tuple[Source, ...]:
     """What is slow to import, last."""
     from .access_keys import BotoChain, KeyringKeys
@@ -250,7 +266,6 @@ def _remedy(query: Query) -> str:
 
 
 _VARIABLES: Final = (
-    (SSH_SCHEMES, "SSH_PRIVATE_KEY", "the path of a private key (mode 0600)"),
     (GRID_SCHEMES, "X509_USER_PROXY", "the path of a proxy certificate (mode 0600)"),
     (GOOGLE_SCHEMES, "GOOGLE_APPLICATION_CREDENTIALS", "the path of a JSON key (mode 0600)"),
     (GLOBUS_SCHEMES, "GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET, or GLOBUS_ACCESS_TOKEN", "what Globus gave"),

@@ -83,6 +83,11 @@ class Section(NamedTuple):
     def origin(self) -> str:
         return f"[{printable(self.name)}] of {printable(self.path)}"
 
+    def is_made(self) -> bool:
+        """Whether its token is made when it is needed, by a command or a token endpoint."""
+        written = self.secret("token") or self.secret("token_file")
+        return not written and bool(self.lists.get("token_command") or self.secret("oauth_token_url"))
+
     def for_purpose(self, purpose: str) -> Section:
         """The section as it is for reading or for writing: keys `write.token` replace all others that present something."""
         start = f"{purpose}."

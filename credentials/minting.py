@@ -76,9 +76,9 @@ class Mint:
         with slot.lock:
             if slot.made is None or anew or slot.made.is_stale(time.time()):
                 self._make(slot, section)
-            if slot.made is None:
-                assert slot.failure is not None
+            if slot.failure is not None and (anew or slot.made is None):
                 raise slot.failure
+            assert slot.made is not None
             return slot.made
 
     def _make(self, slot: _Slot, section: Section) -> None:

@@ -60,11 +60,19 @@ class Query(NamedTuple):
     @property
     def takes_tokens(self) -> bool:
         """Whether a bearer token can go there unseen by others: over TLS. XRootD's `ztn` sends it over TLS alone."""
+        if self.scheme.startswith("gsi"):
+            return False
         return self.transport == "https" or self.scheme in XROOTD_SCHEMES
 
     @property
     def takes_certificates(self) -> bool:
-        return self.takes_tokens or self.scheme in GRID_SCHEMES
+        return self.takes_tokens or self.transport == "https" or self.scheme in GRID_SCHEMES
+
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether user and password of a URL can be meant for the service."""
+        others = (S3_SCHEMES, GRID_SCHEMES, GOOGLE_SCHEMES, GLOBUS_SCHEMES, IRODS_SCHEMES)
+        return not any(self.scheme in schemes for schemes in others)
 
     @property
     def needs(self) -> str:
@@ -104,7 +112,6 @@ class Query(NamedTuple):
 
 _NEEDS: Final = (
     (S3_SCHEMES, "an access key"),
-    (SSH_SCHEMES, "an SSH key"),
     (GRID_SCHEMES, "an X.509 proxy"),
     (GOOGLE_SCHEMES, "a Google credential"),
     (GLOBUS_SCHEMES, "a Globus client or token"),

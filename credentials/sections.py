@@ -32,7 +32,6 @@ class Reader:
 
     def credential(self, section: Section, query: Query, *, anew: bool = False) -> Credential | None:
         """What the section presents for `query`; None for nothing. `anew`: tokens are made again. Raises CredentialError."""
-        section = section.for_purpose(query.purpose)
         if query.transport:
             return self._web(section, query, anew)
         if query.scheme in SSH_SCHEMES:

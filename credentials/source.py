@@ -13,7 +13,7 @@ class Source(Protocol):
     """One place to look. Used by several threads at once.
 
     A source whose credentials can be made anew has a method `renew(query, credential)` too, with the same obligations
-    as `find`; without it `find` is asked again.
+    as `find`; without it `find` is asked again. One whose answers cost something has `name_of(query)`, the name alone.
     """
 
     slow: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from netrc import netrc
 
-    from .file import CredentialsFile
+    from .file import CredentialsFile, Section
     from .kinds import Credential
     from .means import Means
     from .private import Seen
@@ -51,7 +51,7 @@ class UrlUser:
     slow = ""
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.password or query.is_s3:
+        if not query.password or not query.takes_passwords:
             return None
         return Basic(query.user, Secret(query.password), name=f"{query.user}@{query.host}", origin="the URL")
 
@@ -125,17 +125,33 @@ class FileSections:
     def renew(self, query: Query, credential: Credential) -> Credential | None:
         return self._look(query, [], anew=True)
 
+    def name_of(self, query: Query) -> str:
+        """What the credential is called, without making a token for it; empty for none."""
+        for section in self._sections(query, []):
+            if section.is_made():
+                return section.name
+            found = self._reader.credential(section, query)
+            if found is not None:
+                return found.name
+        return ""
+
     def _look(self, query: Query, looked: list[str], *, anew: bool) -> Credential | None:
+        for section in self._sections(query, looked):
+            found = self._reader.credential(section, query, anew=anew)
+            if found is not None:
+                return found
+        return None
+
+    def _sections(self, query: Query, looked: list[str]) -> Iterator[Section]:
+        """As they are for the purpose of the query."""
         if query.is_s3:
-            return None
+            return
         for file in self._files.all_for(query, looked):
             for section in (file.first(hosts_of(query)), file.first(sites_of(query), "site")):
-                found = self._reader.credential(section, query, anew=anew) if section is not None else None
-                if found is not None:
-                    return found
+                if section is not None:
+                    yield section.for_purpose(query.purpose)
             name = printable(query.host or query.site or query.scheme)
             looked.append(f"[{name}] of {printable(file.path)} (not there)")
-        return None
 
 
 class Netrc:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CredentialError
 from .private import passed_over
-from .query import GRID_SCHEMES, as_variable
+from .query import as_variable
 from .redaction import printable
 from .tokens import Candidate, Wanted, choose, presented, token_in_file, token_in_text
 from .x509 import ProxyVariables
@@ -36,13 +36,13 @@ class SiteVariables:
         self._proxies = ProxyVariables(means)
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
-        if not query.site or not query.takes_certificates:
-            if query.site and query.transport:
-                self._tokens.note_unsent(query, f"_{as_variable(query.site)}", looked)
+        if not query.site:
             return None
         suffix = f"_{as_variable(query.site)}"
-        if query.scheme in GRID_SCHEMES or query.scheme.startswith("gsi"):
-            return self._proxies.of_site(suffix, looked) or self._token(query, suffix, looked)
+        if query.transport in ("http", "ftp"):
+            self._tokens.note_unsent(suffix, looked)
+        if not query.takes_certificates:
+            return None
         return self._token(query, suffix, looked) or self._proxies.of_site(suffix, looked)
 
     def _token(self, query: Query, suffix: str, looked: list[str]) -> Credential | None:
@@ -69,9 +69,9 @@ class GeneralTokens:
         self._files = files
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
+        if query.transport in ("http", "ftp"):
+            self._tokens.note_unsent("", looked)
         if not query.takes_tokens:
-            if query.transport:
-                self._tokens.note_unsent(query, "", looked)
             return None
         return choose(self._candidates(looked), query, self._files.wanted(query), looked)
 
@@ -102,7 +102,7 @@ class TokenVariables:
             token, seen = token_in_file(path, f"${name}", self._means.policy)
             yield Candidate(token, name, f"${name}={printable(path)}", (seen,), bool(suffix))
 
-    def note_unsent(self, query: Query, suffix: str, looked: list[str]) -> None:
+    def note_unsent(self, suffix: str, looked: list[str]) -> None:
         """Says of each token that is set that this scheme would show it to everybody."""
         names = tuple(f"{name}{suffix}" for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE", "X509_USER_PROXY"))
         looked.extend(

@@ -297,7 +297,7 @@ def test_a_source_that_changes_all_the_time_is_refused(job: Job, neighbours: Nei
         resumptions = [
             request.headers["if-range"] for request in server.requests if "range" in request.headers
         ]
-    assert_failed(run, "bad", "broken", end="source")
+    assert_failed(run, "bad", "changed", end="source")
     neighbours.assert_done(run)
     assert run.exit == 75
     assert len(resumptions) == len(run.request("bad")["attempts"]) == 3

@@ -36,6 +36,7 @@ class Context:
         "_part",
         "_proxies",
         "_renew",
+        "accept_new_host_keys",
         "buffer",
         "connect",
         "credential",
@@ -57,6 +58,7 @@ class Context:
         log: Log,
         proxies: Callable[[], Proxies] | None = None,
         renew: Callable[[Location, str, Credential], Credential | None] | None = None,
+        accept_new_host_keys: bool = False,
     ) -> None:
         # Page-aligned: a bytearray of this size starts 16 bytes into a page, where the kernel copies slowly.
         self.buffer = mmap.mmap(-1, BUFFER_BYTES)
@@ -75,6 +77,8 @@ class Context:
         self.tls = tls
         """A verifying TLS context, shared by all workers; with the client certificate of the credential, if any."""
         self.log = log
+        self.accept_new_host_keys = accept_new_host_keys
+        """The key of an SSH host that was never seen before may be believed and recorded. A changed one never."""
         self._proxies = proxies
         self._renew = renew
         self._part: mmap.mmap | None = None

@@ -147,7 +147,11 @@ class HttpStore:
         visit = self._visit(method, location, shown, fields, body, into)
         if visit.answer.status != 401 or visit.origin != shown.origin:
             return visit
-        renewed = self._renewed(location, purpose, shown)
+        try:
+            renewed = self._renewed(location, purpose, shown)
+        except BaseException:
+            visit.answer.close()
+            raise
         if renewed is None:
             return visit
         visit.answer.close()

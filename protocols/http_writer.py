@@ -113,7 +113,11 @@ class StreamWriter:
         if not self._may_renew or visit.origin != self._shown.origin:
             return False
         self._may_renew = False
-        shown = self._renewed(self._shown)
+        try:
+            shown = self._renewed(self._shown)
+        except BaseException:
+            visit.answer.close()
+            raise
         if shown is None:
             return False
         visit.answer.close()

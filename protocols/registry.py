@@ -99,10 +99,33 @@ S3: Final = Capability(
     notes="A folder is a prefix: making one creates the bucket, removing one removes the keys below it.",
 )
 
-BUILT_IN: Final = (FILE, HTTP, FTP, S3)
+SFTP: Final = Capability(
+    protocol="sftp",
+    schemes=("sftp", "scp"),
+    implementation="wf.protocols.sftp:SftpStore",
+    extra="ssh",
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_create_parents=True,
+    publish=Publish.ATOMIC,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    digest=("sha256", "sha512", "sha384", "sha1", "md5"),
+    credentials=("ssh-key", "ssh-agent", "basic"),
+    connections_start=1,
+    connections_most=4,
+    notes="Over the ssh program and its configuration; the extra is for passwords, and where there is no such program.",
+)
+
+BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP)
 
 PLANNED: Final = frozenset(
-    {"webdav", "webdavs", "dav", "davs", "gsidavs", "scp", "sftp", "gs", "globus", "go", "irods"}
+    {"webdav", "webdavs", "dav", "davs", "gsidavs", "gs", "globus", "go", "irods"}
     | {"osdf", "pelican", "stash", "root", "roots", "xroot", "xroots", "gsiftp", "sshftp", "gsiscp", "srm"}
     | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
 )

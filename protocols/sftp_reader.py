@@ -105,13 +105,12 @@ class SftpReader:
         self._ask_up_to(self._due + min(_FIRST_BYTES, _FIRST_BYTES if length is None else length))
         while (packet := wire.packet()).number != asked:
             self._keep(packet)
+        wire.about(self._what(), Broken)
         raise_unless_attributes(packet)
         self._attributes = attributes = Fields(packet.body).attributes()
         self._insist_on_a_file(attributes)
         self.size = attributes.size
         self.version = version_of(attributes)
-        if attributes.mode is not None:
-            self.mode = attributes.mode & 0o777
         if attributes.size == 0 or attributes.size is None:
             self._look_for_bytes()
         size = _UNKNOWN_END if self.size is None else self.size
@@ -143,23 +142,22 @@ class SftpReader:
         left = self._stop - self._due
         try:
             view = self._next_piece()
-            self._the_wire().about(self._what(), Broken)
             if first and len(view) < left <= len(self._buffer):
                 return self._gathered(view, left)
         except Status as status:
             raise self._failed(status) from None
-        if not view:
-            return self._finish()
-        return view
+        if view or self.size is None:
+            return view or self._finish()
+        raise Broken(f"{self._what()}: the server sent nothing where there is more")
 
     def _next_piece(self) -> memoryview:
         """The bytes that are due; none at an end that was not known."""
+        wire = self._the_wire()
+        self._ask_more()
         held = self._held.pop(self._due, None)
         if held is not None:
             self._due += len(held)
             return memoryview(held)
-        wire = self._the_wire()
-        self._ask_more()
         while self._waiting:
             data = self._taken(wire.packet())
             if data is not None:
@@ -173,6 +171,8 @@ class SftpReader:
             buffer[filled : filled + len(view)] = view
             filled += len(view)
             view = self._next_piece() if filled < left else _NOTHING
+        if left > _FIRST_BYTES and self._due == self.size:
+            self._check_unchanged(self._the_wire())
         return buffer[:filled]
 
     def _ask_more(self) -> None:

@@ -310,6 +310,13 @@ class Wire:
             raise_unless_ok(packet)
         return packet
 
+    def packet_of(self, asked: int) -> Packet:
+        """The answer to one request, whatever it says; others that come before it are dropped."""
+        while True:
+            packet = self.packet()
+            if packet.number == asked:
+                return packet
+
     def packet(self, seconds: float = 0.0) -> Packet:
         """The next answer that somebody waits for. `seconds` without a byte are too long; 0: the context's limit."""
         if self._out:

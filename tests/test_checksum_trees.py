@@ -84,7 +84,8 @@ def test_a_file_a_link_to_a_folder_and_what_is_missing_may_be_the_start(tmp_path
     (tmp_path / "loop").symlink_to("loop")
     top = os.fsencode(tmp_path)
     assert list(walk(tmp_path / "dir" / "file")) == [Found(top + b"/dir/file", Kind.FILE)]
-    assert list(walk(tmp_path / "link")) == [Found(top + b"/link/file", Kind.FILE)]
+    inode = (tmp_path / "dir" / "file").stat().st_ino
+    assert list(walk(tmp_path / "link")) == [Found(top + b"/link/file", Kind.FILE, None, inode)]
     assert list(walk("/dev/null")) == [Found(b"/dev/null", Kind.SPECIAL)]
     for bad, error in (("missing", FileNotFoundError), ("loop", OSError)):
         (one,) = walk(tmp_path / bad)
@@ -102,7 +103,7 @@ def test_a_tree_deeper_than_pythons_stack_is_walked(tmp_path: Path, monkeypatch:
         pass
     os.chdir(tmp_path)
     try:
-        assert list(walk(b".")) == [Found(b"./" + b"d/" * depth + b"file", Kind.FILE)]
+        assert [one.path for one in walk(b".")] == [b"./" + b"d/" * depth + b"file"]
     finally:
         subprocess.run(["rm", "-r", "d"], check=True, timeout=60)  # too deep for who removes tmp_path
 

@@ -106,11 +106,13 @@ class Place:
         path.parent.mkdir(parents=True, exist_ok=True)
         return str(private(path, text))
 
-    def run(self, *arguments: str, batch: object = None) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *arguments: str, batch: object = None, program: str = "wf.transfer.cli"
+    ) -> subprocess.CompletedProcess[bytes]:
         """Runs the command, looking at all processes meanwhile; then looks at everything that is left."""
         if batch is not None:
             self.file("batch.json", json.dumps(batch))
-        command = [sys.executable, "-m", "wf.transfer", *arguments]
+        command = [sys.executable, "-m", program, *arguments]
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -383,3 +385,14 @@ def test_the_key_of_a_proxy_is_shown_nowhere(place: Place, web: Nginx, tmp_path:
     assert done.returncode != 0
     for text in (done.stdout, done.stderr, *(p.read_bytes() for p in place.folder.rglob("*") if p.is_file())):
         assert secret.encode() not in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("-c",)], ids=str)
+def test_no_checksum_command_shows_a_secret(
+    place: Place, web: Nginx, s3: Seaweed, service: OAuth, arguments: tuple[str, ...]
+) -> None:
+    with echo(403) as other:
+        plant(place, web, s3, service, (other,))
+        urls = (f"{web.url}/basic/f", "s3://a@store/bucket/key", f"{other.url}/f")
+        done = place.run(*arguments, *urls, program="wf.checksum.cli")
+    assert done.returncode != 0 and done.stderr

@@ -339,3 +339,13 @@ def test_a_failing_renewal_is_what_the_failure_tells(
     request = transfer(0, f"{service.url}/data/f", tmp_path / "f")
     report = run(plan(Batch((request,)), Settings(rounds=1)), credentials=chain, environment=environment)
     assert int(report.exit) == 77
+    error = report.failures[0].error
+    assert error is not None and error.code == "missing-credential" and "invalid_grant" in error.what
+    assert len(service.grants) == 2
+
+
+def test_a_plan_makes_no_token(service: OAuth, chain_of: Callable[..., Chain]) -> None:
+    chain = chain_of(refresh_token=FIRST_REFRESH_TOKEN)
+    assert chain.name("https", service.authority) == service.authority
+    assert Chain((chain,)).name("https", service.authority) == service.authority
+    assert service.grants == []

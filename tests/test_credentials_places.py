@@ -161,6 +161,12 @@ def agent() -> Iterator[str]:
             process.communicate(timeout=30)
 
 
+def nothing(found: Credential) -> str:
+    """Where it was looked for what is not there. The ssh program may know more ways: Kerberos, smart cards."""
+    assert isinstance(found, Anonymous)
+    return found.origin
+
+
 def add_key(socket: str, key: Path) -> None:
     subprocess.run(
         [binary("ssh-add"), "-q", key], env={**os.environ, "SSH_AUTH_SOCK": socket}, check=True,
@@ -188,13 +194,11 @@ def test_a_section_gives_key_and_pass_phrase(keys: Path, tmp_path: Path) -> None
 
 def test_an_agent_is_used_if_it_holds_a_key(keys: Path, agent: str, tmp_path: Path) -> None:
     environment = {"SSH_AUTH_SOCK": agent, "HOME": str(tmp_path)}
-    with pytest.raises(MissingCredential, match=r"SSH_AUTH_SOCK \(holds no key\)"):
-        find("scp", "a@h", **environment)
+    assert "SSH_AUTH_SOCK (holds no key)" in nothing(find("scp", "a@h", **environment))
     add_key(agent, keys / "plain")
     found = find("scp", "a@h", **environment)
     assert isinstance(found, SshAgent) and found.socket == agent
-    with pytest.raises(MissingCredential, match="nobody answers there"):
-        find("scp", "a@h", SSH_AUTH_SOCK="/no/such")
+    assert "nobody answers there" in nothing(find("scp", "a@h", SSH_AUTH_SOCK="/no/such"))
 
 
 def test_the_ssh_configuration_names_keys_for_hosts(keys: Path, agent: str, tmp_path: Path) -> None:
@@ -220,8 +224,8 @@ def test_a_default_key_comes_last_and_must_be_private(keys: Path, tmp_path: Path
     assert isinstance(found, SshKey) and found.private_key == str(path)
     path.chmod(0o640)
     os.chown(path, 12345, -1) if os.geteuid() == 0 else path.chmod(0o644)
-    with pytest.raises(MissingCredential, match=r"id_ed25519 holds credentials and .*: not used"):
-        find("scp", "a@h", HOME=str(tmp_path))
+    looked = nothing(find("scp", "a@h", HOME=str(tmp_path)))
+    assert re.search(r"id_ed25519 holds credentials and .*: not used", looked)
 
 
 def test_an_ssh_key_that_was_named_must_be_there_and_private(keys: Path, tmp_path: Path) -> None:
@@ -377,7 +381,6 @@ def test_an_irods_environment_that_makes_no_sense_is_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("scheme", "words", "remedy"),
     [
-        ("scp", "scp://a@h needs an SSH key for site 'my-site'", "SSH_PRIVATE_KEY_my_site"),
         ("gsiftp", "gsiftp://a@h needs an X.509 proxy for site 'my-site'", "X509_USER_PROXY_my_site"),
         (
             "gs",
@@ -396,7 +399,7 @@ def test_what_is_missing_is_told_with_every_place(scheme: str, words: str, remed
     assert remedy in caught.value.remedy
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "ftp", "root", "davs", "osdf", "x-plugin"])
+@pytest.mark.parametrize("scheme", ["http", "https", "ftp", "scp", "root", "davs", "osdf", "x-plugin"])
 def test_what_can_do_without_is_anonymous(scheme: str) -> None:
     assert isinstance(find(scheme), Anonymous)
 

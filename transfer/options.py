@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
@@ -110,7 +111,7 @@ def add_engine_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--stall-seconds",
         metavar="S",
-        type=float,
+        type=_seconds,
         default=60.0,
         help="give an attempt up after S seconds without progress",
     )
@@ -252,6 +253,16 @@ def _positive(text: str) -> int:
     return _integer(text, 1)
 
 
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"{text} is not a time above 0")
+    return number
+
+
 def _integer(text: str, least: int) -> int:
     try:
         number = int(text)
@@ -278,7 +289,7 @@ def _deadline(asked: float | None, environment: Mapping[str, str]) -> float | No
     if asked is not None:
         return asked
     spelled = environment.get("SLURM_JOB_END_TIME", "")
-    return float(spelled) if spelled.isdigit() else None
+    return float(spelled) if spelled.isascii() and spelled.isdecimal() else None
 
 
 def _seed(environment: Mapping[str, str]) -> str:

@@ -41,6 +41,8 @@ EXTRAS: Final = (
         "nothing yet: digest and OAuth logins, which are not built, will need it",
         False,
     ),
+    Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
+    Extra("keyring", ("keyring",), "passwords, tokens and access keys of a desktop's keyring"),
 )
 
 PUBLISHED: Final = {

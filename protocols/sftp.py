@@ -1,0 +1,141 @@
+"""Files at SSH servers, `sftp:` and `scp:`: SFTP version 3 over the `ssh` program, or over paramiko.
+
+Both schemes do the same. A server without the SFTP subsystem is spoken to as the old `scp` did (`scp.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import NotFound, Unreachable
+from .sftp_reader import open_reader
+from .sftp_tree import attributes_of, entries, entry_of, make_folders, remove
+from .sftp_wire import Status
+from .sftp_wires import Wires
+from .sftp_writer import open_writer
+from .ssh import path_of, shown_path
+from .ssh_digest import ALGORITHMS, Digests
+from .ssh_errors import NoSubsystem, error_of_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    from ..checksum.digest import Digest
+    from .context import Context
+    from .contract import Reader, Store, Writer
+    from .locations import Location
+    from .sftp_wire import Wire
+    from .values import Entry, Incoming
+
+    T = TypeVar("T")
+
+
+class SftpStore:
+    """SSH servers, for one worker."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._wires = Wires(context)
+        self._digests: dict[object, Digests] = {}
+        self._legacy: Store | None = None
+
+    def open_read(
+        self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
+    ) -> Reader:
+        path = path_of(location)
+        try:
+            wire = self._wires.take(location, "read", f"cannot read {shown_path(path)}")
+        except NoSubsystem as refusal:
+            old = self._old_way(refusal)
+            return old.open_read(location, start=start, length=length, version=version)
+        return open_reader(wire, self._wires, path, start, length, version)
+
+    def open_write(self, location: Location, incoming: Incoming) -> Writer:
+        path = path_of(location)
+        try:
+            wire = self._wires.take(location, "write", f"cannot write {shown_path(path)}")
+        except NoSubsystem as refusal:
+            return self._old_way(refusal).open_write(location, incoming)
+        return open_writer(wire, self._wires, location, path, incoming)
+
+    def stat(self, location: Location) -> Entry:
+        """Follows symbolic links: the size is that of the bytes a reader would get."""
+        path = path_of(location)
+
+        def look(wire: Wire) -> Entry:
+            attributes = attributes_of(wire, path)
+            if attributes is None:
+                raise NotFound(f"cannot look at {shown_path(path)}: there is no such file", host=wire.host)
+            return entry_of("", attributes)
+
+        try:
+            return self._with_wire(location, "read", "look at", look)
+        except NoSubsystem as refusal:
+            return self._old_way(refusal).stat(location)
+
+    def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
+        path = path_of(location)
+        what = f"cannot list {shown_path(path)}"
+        try:
+            wire = self._wires.take(location, "read", what)
+        except NoSubsystem as refusal:
+            yield from self._old_way(refusal).list(location, recursive=recursive)
+            return
+        try:
+            yield from entries(wire, path, recursive)
+        except Status as status:
+            raise error_of_status(status.code, status.message, what, wire.host) from None
+        finally:
+            self._wires.give(wire)
+
+    def make_directory(self, location: Location) -> None:
+        path = path_of(location)
+        try:
+            self._with_wire(
+                location, "write", "make the folder", lambda wire: make_folders(wire, path.rstrip(b"/") or b"/")
+            )
+        except NoSubsystem as refusal:
+            self._old_way(refusal).make_directory(location)
+
+    def remove(self, location: Location, *, recursive: bool) -> None:
+        """Removes a symbolic link itself, also when the path ends with a slash."""
+        path = path_of(location)
+        try:
+            self._with_wire(location, "write", "remove", lambda wire: remove(wire, path, recursive))
+        except NoSubsystem as refusal:
+            self._old_way(refusal).remove(location, recursive=recursive)
+
+    def digest(self, location: Location, algorithm: str) -> Digest | None:
+        """By a program at the far side, where the account may run one; else None."""
+        if algorithm not in ALGORITHMS:
+            return None
+        entry = self.stat(location)
+        if entry.size is None:
+            return None
+        key, opener = self._wires.connections.opener(location, "read")
+        digests = self._digests.get(key)
+        if digests is None:
+            digests = self._digests[key] = Digests(self._context, opener)
+        return digests.digest(path_of(location), algorithm, entry.size)
+
+    def _with_wire(self, location: Location, purpose: str, doing: str, act: Callable[[Wire], T]) -> T:
+        """What `act` returns; a Status that it raises is mapped."""
+        what = f"cannot {doing} {shown_path(path_of(location))}"
+        wire = self._wires.take(location, purpose, what)
+        wire.about(what, Unreachable)
+        try:
+            return act(wire)
+        except Status as status:
+            raise error_of_status(status.code, status.message, what, wire.host) from None
+        finally:
+            self._wires.give(wire)
+
+    def _old_way(self, refusal: NoSubsystem) -> Store:
+        """The store that does without SFTP."""
+        raise refusal
+
+    def close(self) -> None:
+        for digests in self._digests.values():
+            digests.close()
+        self._wires.close()
