@@ -1,9 +1,10 @@
-"""CRC-32C (RFC 3720 appendix B.4, Castagnoli) and CRC-64/NVME (NVM Express, as S3 has it), most significant byte first.
+"""CRC-32C (RFC 3720, appendix B.4) and CRC-64/NVME (as S3 has it), most significant byte first.
 
-Computed by `google_crc32c` or `awscrt` where one is installed, at some GB/s. Otherwise by Python itself, eight to fifteen
-times slower than SHA-256 in hardware (about 190 MB/s for 32 bits, 100 for 64): the data is cut into lanes of equal length, and
-one step takes the next byte of all lanes at once, with `bytes.translate` as the table look-up and long integers as the exclusive or. At the end
-neighbouring lanes are joined, the left one moved on by the length of the right one, until one is left.
+Computed by `google_crc32c` or `awscrt` where one is installed, at some GB/s. Otherwise by Python itself, eight to
+fifteen times slower than SHA-256 in hardware (about 190 MB/s for 32 bits, 100 for 64): the data is cut into lanes of
+equal length, and one step takes the next byte of all lanes at once, with `bytes.translate` as the table look-up and
+long integers for the exclusive or. At the end neighbouring lanes are joined, the left one moved on by the length of the
+right one, until one is left.
 """
 
 from __future__ import annotations

@@ -138,14 +138,14 @@ def write_multipart(directory: str, kind: str, text: str, *, now: float) -> None
     try:
         with os.fdopen(os.open(partial, flags, 0o666), "w", encoding="ascii") as file:
             file.write(text)
-        os.replace(partial, _reserved(directory, f"{int(now)}-{kind}"))
+        os.replace(partial, reserved(directory, f"{int(now)}-{kind}"))
     except OSError:
         with suppress(OSError):
             os.unlink(partial)
         raise
 
 
-def _reserved(directory: str, name: str) -> str:
+def reserved(directory: str, name: str) -> str:
     """A new empty file under the first free one of `name`, `name-2`, `name-3`..."""
     number = 1
     while True:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .kinds import Google as Google
     from .kinds import Headers as Headers
     from .kinds import Irods as Irods
-    from .kinds import Packed as Packed
     from .kinds import Secret as Secret
     from .kinds import SshAgent as SshAgent
     from .kinds import SshKey as SshKey
+    from .packing import Packed as Packed
     from .private import Policy as Policy
     from .query import Query as Query
     from .redaction import printable as printable
@@ -53,7 +53,7 @@ _WHERE = {
     "Irods": "kinds",
     "Misconfigured": "errors",
     "MissingCredential": "errors",
-    "Packed": "kinds",
+    "Packed": "packing",
     "Policy": "private",
     "Query": "query",
     "Secret": "kinds",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Final, Literal, NoReturn, Required, Self, TypedDict, Unpack
 
+    from .packing import Packed
     from .private import Seen
 
     GoogleForm = Literal["service_account", "authorized_user", "external_account", "default"]
@@ -119,6 +119,8 @@ class Credential:
 
     def pack(self) -> Packed:
         """The credential with its secrets in the clear, to be pickled for another process. Nobody may store it."""
+        from .packing import Packed
+
         return Packed(self)
 
     def _key(self) -> tuple[object, ...]:
@@ -361,52 +363,3 @@ class Irods(Credential):
             password=password,
             ticket=ticket,
         )
-
-
-class Packed:
-    """A credential on its way to another process, secrets in the clear. `unpack()` gives it back."""
-
-    __slots__ = ("_credential",)
-
-    def __init__(self, credential: Credential) -> None:
-        self._credential = credential
-
-    def unpack(self) -> Credential:
-        return self._credential
-
-    def __repr__(self) -> str:
-        return "Packed(***)"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        credential = self._credential
-        return _restored, (type(credential).__name__, tuple(_plain_fields(credential)))
-
-
-def _plain_fields(credential: Credential) -> Iterator[tuple[str, bool, object]]:
-    """Name, whether it was a Secret, and the plain value."""
-    for kind in type(credential).__mro__:
-        for field in getattr(kind, "__slots__", ()):
-            value = getattr(credential, field)
-            if field == "fields":
-                yield field, True, tuple((name, secret.reveal()) for name, secret in value)
-            elif isinstance(value, Secret):
-                yield field, True, value.reveal()
-            else:
-                yield field, False, tuple(map(tuple, value)) if field == "seen" else value
-
-
-def _restored(name: str, fields: tuple[tuple[str, bool, object], ...]) -> Packed:
-    from .private import Seen
-
-    kinds: tuple[type[Credential], ...] = (Credential, *Credential.__subclasses__())
-    kind = next(kind for kind in kinds if kind.__name__ == name)
-    credential = object.__new__(kind)
-    for field, secret, value in fields:
-        if secret and isinstance(value, tuple):
-            value = tuple((header, Secret(text)) for header, text in value)
-        elif secret:
-            value = Secret(str(value))
-        elif field == "seen" and isinstance(value, tuple):
-            value = tuple(Seen(*one) for one in value)
-        object.__setattr__(credential, field, value)
-    return Packed(credential)

@@ -28,10 +28,9 @@ _MOST_OUTPUT: Final = 1 << 16
 _PATIENCE: Final = 30.0
 """Seconds for which a failure is remembered: a token endpoint that is down is not asked once per request."""
 _CHILD_NEVER_GETS: Final = (
-    "BEARER_TOKEN",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "GLOBUS_CLIENT_SECRET",
+    *("BEARER_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "IRODS_TICKET"),
+    *("GLOBUS_CLIENT_SECRET", "GLOBUS_CLI_CLIENT_SECRET", "GLOBUS_REFRESH_TOKEN", "GLOBUS_ACCESS_TOKEN"),
+    "KICKSTART_MON_ENDPOINT_CREDENTIALS",
 )
 """Beginnings of variables whose values are secrets themselves."""
 
@@ -136,7 +135,7 @@ def _output(command: tuple[str, ...], section: Section, environment: Mapping[str
 
     told = f"token-command {printable(command[0])} of {section.origin}"
     seconds = _timeout(section)
-    kept = {name: value for name, value in environment.items() if not name.startswith(_CHILD_NEVER_GETS)}
+    kept = {name: value for name, value in environment.items() if not _is_secret(name)}
     try:
         process = subprocess.Popen(
             command,
@@ -165,6 +164,10 @@ def _output(command: tuple[str, ...], section: Section, environment: Mapping[str
             f"{told} ended with exit code {process.returncode}", "run it by hand to see what it says"
         )
     return output[:_MOST_OUTPUT].decode("utf-8", "replace")
+
+
+def _is_secret(variable: str) -> bool:
+    return variable.startswith(_CHILD_NEVER_GETS) and not variable.startswith("BEARER_TOKEN_FILE")
 
 
 def _timeout(section: Section) -> float:

@@ -84,6 +84,8 @@ class Capability(NamedTuple):
     """Algorithms `Store.digest` can be asked for, computed by the server."""
     copy_digest: tuple[str, ...] = ()
     """Algorithms a third-party copy reports of its result; empty: such a copy cannot satisfy an expected digest."""
+    copy_between_services: bool = False
+    """Two services that both have it may copy between them; each store's `copy` raises `Unsupported` where they cannot."""
     existing: str = "overwrite"
     """What `--existing` defaults to for destinations of this protocol."""
     credentials: tuple[str, ...] = ()

@@ -122,10 +122,33 @@ SFTP: Final = Capability(
     notes="Over the ssh program and its configuration; the extra is for passwords, and where there is no such program.",
 )
 
-BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP)
+WEBDAV: Final = Capability(
+    protocol="webdav",
+    schemes=("webdav", "webdavs", "dav", "davs", "gsidavs"),
+    implementation="wf.protocols.webdav:WebdavStore",
+    shapes=(Shape.STORE, Shape.COPIER),
+    extra="webdav",
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_create_parents=True,
+    publish=Publish.ATOMIC,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    digest=("sha256", "sha512", "sha1", "md5", "adler32", "crc32c"),
+    copy_between_services=True,
+    credentials=("basic", "bearer", "headers", "x509"),
+    notes="Where a server refuses MOVE, files are published as over http. The extra is for copies inside one server.",
+)
+
+BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP, WEBDAV)
 
 PLANNED: Final = frozenset(
-    {"webdav", "webdavs", "dav", "davs", "gsidavs", "gs", "globus", "go", "irods"}
+    {"gs", "globus", "go", "irods"}
     | {"osdf", "pelican", "stash", "root", "roots", "xroot", "xroots", "gsiftp", "sshftp", "gsiscp", "srm"}
     | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
 )

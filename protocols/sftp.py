@@ -46,8 +46,8 @@ class SftpStore:
         path = path_of(location)
         try:
             wire = self._wires.take(location, "read", f"cannot read {shown_path(path)}")
-        except NoSubsystem as refusal:
-            old = self._old_way(refusal)
+        except NoSubsystem:
+            old = self._old_way()
             return old.open_read(location, start=start, length=length, version=version)
         return open_reader(wire, self._wires, path, start, length, version)
 
@@ -55,8 +55,8 @@ class SftpStore:
         path = path_of(location)
         try:
             wire = self._wires.take(location, "write", f"cannot write {shown_path(path)}")
-        except NoSubsystem as refusal:
-            return self._old_way(refusal).open_write(location, incoming)
+        except NoSubsystem:
+            return self._old_way().open_write(location, incoming)
         return open_writer(wire, self._wires, location, path, incoming)
 
     def stat(self, location: Location) -> Entry:
@@ -71,16 +71,16 @@ class SftpStore:
 
         try:
             return self._with_wire(location, "read", "look at", look)
-        except NoSubsystem as refusal:
-            return self._old_way(refusal).stat(location)
+        except NoSubsystem:
+            return self._old_way().stat(location)
 
     def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
         path = path_of(location)
         what = f"cannot list {shown_path(path)}"
         try:
             wire = self._wires.take(location, "read", what)
-        except NoSubsystem as refusal:
-            yield from self._old_way(refusal).list(location, recursive=recursive)
+        except NoSubsystem:
+            yield from self._old_way().list(location, recursive=recursive)
             return
         try:
             yield from entries(wire, path, recursive)
@@ -95,16 +95,16 @@ class SftpStore:
             self._with_wire(
                 location, "write", "make the folder", lambda wire: make_folders(wire, path.rstrip(b"/") or b"/")
             )
-        except NoSubsystem as refusal:
-            self._old_way(refusal).make_directory(location)
+        except NoSubsystem:
+            self._old_way().make_directory(location)
 
     def remove(self, location: Location, *, recursive: bool) -> None:
         """Removes a symbolic link itself, also when the path ends with a slash."""
         path = path_of(location)
         try:
             self._with_wire(location, "write", "remove", lambda wire: remove(wire, path, recursive))
-        except NoSubsystem as refusal:
-            self._old_way(refusal).remove(location, recursive=recursive)
+        except NoSubsystem:
+            self._old_way().remove(location, recursive=recursive)
 
     def digest(self, location: Location, algorithm: str) -> Digest | None:
         """By a program at the far side, where the account may run one; else None."""
@@ -131,9 +131,13 @@ class SftpStore:
         finally:
             self._wires.give(wire)
 
-    def _old_way(self, refusal: NoSubsystem) -> Store:
+    def _old_way(self) -> Store:
         """The store that does without SFTP."""
-        raise refusal
+        if self._legacy is None:
+            from .scp import ScpStore
+
+            self._legacy = ScpStore(self._context, self._wires.connections)
+        return self._legacy
 
     def close(self) -> None:
         for digests in self._digests.values():

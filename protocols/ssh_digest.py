@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..checksum.digest import Digest
-from .errors import TransferError, Unreachable
+from .errors import Stopped, TransferError, Unreachable
 from .ssh_stream import Stream
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ _COMMAND: Final = (
 )
 
 
-def command_for(algorithm: str) -> str:
-    return _COMMAND.format(name=algorithm, bits=ALGORITHMS[algorithm], ready=_READY.decode())
+def command_for(algorithm: str) -> bytes:
+    text = _COMMAND.format(name=algorithm, bits=ALGORITHMS[algorithm], ready=_READY.decode())
+    return text.encode("ascii")
 
 
 class Digests:
@@ -59,22 +60,27 @@ class Digests:
 
     def digest(self, path: bytes, algorithm: str, size: int) -> Digest | None:
         """The digest of the file at `path`, of about `size` bytes; None where it cannot be computed there."""
-        if algorithm not in self._streams:
-            self._streams[algorithm] = self._started(algorithm)
-        stream = self._streams[algorithm]
-        if stream is None:
-            return None
         seconds = self._context.stall + size / _SLOWEST
-        stream.about("cannot compute a digest at the far side", Unreachable, seconds)
-        try:
-            stream.send(path + b"\0")
-            line = stream.line()
-        except BaseException:
-            stream.close()
-            del self._streams[algorithm]
-            raise
-        match = _HEX.match(line)
-        return Digest(algorithm, bytes.fromhex(match[1].decode())) if match is not None else None
+        for again in (True, False):
+            if algorithm not in self._streams:
+                again = False
+                self._streams[algorithm] = self._started(algorithm)
+            stream = self._streams[algorithm]
+            if stream is None:
+                return None
+            stream.about("cannot compute a digest at the far side", Unreachable, seconds)
+            try:
+                stream.send(path + b"\0")
+                return _digest_in(stream.line(), algorithm)
+            except TransferError as error:
+                # A command that waited for long may have ended meanwhile.
+                stream.close()
+                del self._streams[algorithm]
+                if isinstance(error, Stopped):
+                    raise
+            if not again:
+                break
+        return None
 
     def _started(self, algorithm: str) -> Stream | None:
         """The running command; None where the account may run none, or lacks the programs."""
@@ -98,3 +104,8 @@ class Digests:
             if stream is not None:
                 stream.close()
         self._streams.clear()
+
+
+def _digest_in(line: bytes, algorithm: str) -> Digest | None:
+    match = _HEX.match(line)
+    return Digest(algorithm, bytes.fromhex(match[1].decode("ascii"))) if match is not None else None

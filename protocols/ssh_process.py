@@ -56,11 +56,11 @@ class ProcessOpener:
     def subsystem(self, name: str) -> ProcessChannel:
         return self._start(["-s", "--", self._account.host, name])
 
-    def command(self, text: str) -> ProcessChannel:
+    def command(self, text: bytes) -> ProcessChannel:
         # A command may be silent for long: then only this tells whether the host is still there.
         return self._start(["-oServerAliveInterval=15", "--", self._account.host, text])
 
-    def _start(self, rest: list[str]) -> ProcessChannel:
+    def _start(self, rest: list[str | bytes]) -> ProcessChannel:
         return ProcessChannel([*self._arguments, *rest], self._account.shown, self._credential)
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class ProcessChannel:
 
     __slots__ = ("_credential", "_errors", "_input", "_output", "_poll", "_process", "_writing", "what")
 
-    def __init__(self, command: list[str], what: str, credential: Credential) -> None:
+    def __init__(self, command: list[str | bytes], what: str, credential: Credential) -> None:
         import subprocess
         from tempfile import TemporaryFile
 

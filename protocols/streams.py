@@ -74,6 +74,7 @@ class StreamWriter:
     __slots__ = ("_context", "_descriptor", "_path", "algorithms", "descriptor")
 
     descriptor: int | None
+    held = 0
 
     def __init__(self, descriptor: int, path: str, context: Context) -> None:
         self.algorithms: tuple[str, ...] = ()
@@ -96,6 +97,10 @@ class StreamWriter:
                 continue
             except OSError as error:
                 raise failure(error, "write", self._path) from error
+
+    def read_held(self, offset: int, view: memoryview) -> int:
+        """Nothing: what went into a stream is gone."""
+        return 0
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
         descriptor, self._descriptor = self._descriptor, -1

@@ -44,7 +44,7 @@ class Challenge:
 
     def __init__(self, parameters: dict[str, str]) -> None:
         """Raises ValueError for one that cannot be answered."""
-        self._realm = parameters["realm"] if "realm" in parameters else ""
+        self._realm = parameters.get("realm", "")
         self._nonce = parameters.get("nonce", "")
         self._opaque = parameters.get("opaque")
         self._userhash = parameters.get("userhash", "").lower() == "true"

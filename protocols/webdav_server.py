@@ -133,7 +133,12 @@ class WebdavRequests(HttpStore):
         return self._dressed(shown, method, origin, target)
 
     def status_of(
-        self, method: str, location: Location, fields: Sequence[tuple[str, str]] = (), *, purpose: str = "write"
+        self,
+        method: str,
+        location: Location,
+        fields: Sequence[tuple[str, str]] = (),
+        *,
+        purpose: str = "write",
     ) -> Visit:
         """A request without a body; the answer's body is still to be read."""
         return self._request(method, over_http(location), purpose, fields)

@@ -10,12 +10,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .digest_headers import digests_of
-from .errors import Broken, Exists, LocalRefused, NotFound, ServerFault, TransferError, Unsupported
-from .http_writer import CONTENT_TYPE, StreamWriter, receipt_of
+from .errors import Broken, Exists, NotFound, ServerFault, Stopped, TransferError, Unsupported
+from .http_writer import StreamWriter
 from .values import Receipt
-from .webdav_names import beside, over_http
-from .wire import origin_of
+from .webdav_names import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +55,11 @@ class WebdavWriter:
         self._touched = False
         """Something of ours may be at `_place`."""
         if not self._whole:
-            self._upload = self._begun(incoming.size)
+            try:
+                self._upload = self._begun(incoming.size)
+            except BaseException:
+                self._discard()
+                raise
 
     @property
     def _beside(self) -> bool:
@@ -146,6 +148,10 @@ class WebdavWriter:
                 raise
             self._another_name()
             self._store.put_body(self._place, self._body, new=True)
+        except TransferError as error:
+            # A refusal leaves what was at the final name as it was.
+            self._touched = self._beside or isinstance(error, (Broken, ServerFault, Stopped))
+            raise
 
     def _measured(self, digests: tuple[Digest, ...]) -> Receipt:
         """A server that forwards uploads may answer well and hold nothing: its own word decides."""
@@ -193,5 +199,3 @@ class WebdavWriter:
         """Whether what is at the final name can only be what a server kept of this upload."""
         recent = entry.modified is not None and entry.modified >= self._began - _CLOCKS_DIFFER
         return recent and (entry.size or 0) <= self._written and not entry.is_directory
-
-

@@ -183,10 +183,15 @@ def test_a_command_gets_no_shell_no_input_and_no_secret(tmp_path: Path) -> None:
     lines = ("import os, sys", "assert not sys.stdin.read()", "print('+'.join(sorted(os.environ)))")
     private(path, command(*lines))
     secrets = {"BEARER_TOKEN": "x", "BEARER_TOKEN_s": "x", "AWS_SECRET_ACCESS_KEY": "x", "KEPT": "x"}
+    secrets["BEARER_TOKEN_FILE_s"] = "/a/path"
     found = standard_chain(environment | secrets, file=str(path)).find("https", "h")
     assert isinstance(found, Bearer)
     names = set(found.token.reveal().split("+"))
-    assert "KEPT" in names and not names & {"BEARER_TOKEN", "BEARER_TOKEN_s", "AWS_SECRET_ACCESS_KEY"}
+    assert names >= {"KEPT", "BEARER_TOKEN_FILE_s"} and not names & {
+        "BEARER_TOKEN",
+        "BEARER_TOKEN_s",
+        "AWS_SECRET_ACCESS_KEY",
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outcomes_made import attempt, done, ending, failed, location, made_directory, skipped, start, transfer
 from wf.checksum.digest import Digest
+from wf.checksum.integrity_records import yaml_text
 from wf.protocols import errors
 from wf.transfer.pegasus_records import (
     IntegrityAttemptsSink,
     KickstartSink,
     MonitoringSink,
     TransferAttemptsSink,
-    yaml_text,
 )
 
 if TYPE_CHECKING:

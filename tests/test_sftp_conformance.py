@@ -31,6 +31,13 @@ def openssh(keys: Keys) -> Iterator[Sshd]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def old(keys: Keys) -> Iterator[Sshd]:
+    """A server without SFTP."""
+    with sshd(keys, subsystem="") as server:
+        yield server
+
+
 class SftpConformance(StoreConformance):
     """What is the same over all servers and transports."""
 
@@ -72,3 +79,21 @@ class TestOpenSsh(SftpConformance):
         with fault_proxy(openssh.port, stall(50_000)) as faulty:
             openssh.trust(faulty.port)
             yield parse_location(f"sftp://127.0.0.1:{faulty.port}{openssh.folder}/stalled")
+
+
+class TestWithoutSubsystem(SftpConformance):
+    """Spoken to as the old scp did."""
+
+    @pytest.fixture(autouse=True)
+    def ssh(self, old: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", f"{old.path}:{os.environ['PATH']}")
+
+    @pytest.fixture
+    def capability(self) -> Capability:
+        return SFTP._replace(read_range=False, read_version=False, write_needs_size=True, list=False)
+
+    @pytest.fixture
+    def place(self, old: Sshd) -> Location:
+        folder = old.folder / str(next(self._numbers))
+        folder.mkdir()
+        return parse_location(f"scp://{old.user}@127.0.0.1:{old.port}{folder}")

@@ -41,6 +41,7 @@ EXTRAS: Final = (
         "nothing yet: digest and OAuth logins, which are not built, will need it",
         False,
     ),
+    Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
     Extra("keyring", ("keyring",), "passwords, tokens and access keys of a desktop's keyring"),
 )

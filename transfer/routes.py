@@ -21,7 +21,7 @@ class Route(StrEnum):
     """The local file itself."""
     LOCAL_COPY = "local-copy"
     THIRD_PARTY = "third-party-copy"
-    """The service copies between two of its own locations."""
+    """The service copies between two of its own locations, or one service to another."""
     DIRECT = "direct"
     """Between a local file and a service."""
     STREAMED = "streamed"
@@ -49,6 +49,8 @@ _LOCAL_OTHER_SITE = Decision(
     "both ends are local files",
     ("link: --symlink applies only where both ends are of one site",),
 )
+_ONE_SERVICE = "both ends are on one service with one credential"
+_TWO_SERVICES = "the two services can copy to each other"
 _DIRECT = Decision(Route.DIRECT, "one end is a local file")
 
 
@@ -69,10 +71,11 @@ def decide(
     if source_can.local or destination_can.local:
         return _DIRECT
     rejected: tuple[str, ...] = ()
-    if same_service(source, destination, source_can, destination_can):
+    one = same_service(source, destination, source_can, destination_can)
+    if one or _services_of_one_kind(source_can, destination_can):
         obstacle = _copy_obstacle(transfer, source_can, settings)
         if not obstacle:
-            return Decision(Route.THIRD_PARTY, "both ends are on one service with one credential")
+            return Decision(Route.THIRD_PARTY, _ONE_SERVICE if one else _TWO_SERVICES)
         rejected = (f"third-party copy: {obstacle}",)
     if settings.stage_through_file:
         return Decision(Route.STAGED, "--stage file", rejected)
@@ -89,6 +92,15 @@ def same_service(
         and source.scheme == destination.scheme
         and source.endpoint == destination.endpoint
         and source.site == destination.site
+    )
+
+
+def _services_of_one_kind(source_can: Capability, destination_can: Capability) -> bool:
+    """Two services may copy between them, without one being the other."""
+    return (
+        source_can.protocol == destination_can.protocol
+        and source_can.offers(Shape.COPIER)
+        and source_can.copy_between_services
     )
 
 

@@ -51,7 +51,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .process import Daemon, binary, free_port, short_temporary_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .tls import Pair, TlsFiles
 
@@ -136,12 +136,17 @@ class Nginx:
 
 @contextlib.contextmanager
 def nginx(
-    root: Path, *, tls: TlsFiles | None = None, certificate: Pair | None = None, extra: str = ""
+    root: Path,
+    *,
+    tls: TlsFiles | None = None,
+    certificate: Pair | None = None,
+    extra: str = "",
+    modules: Sequence[str] = (),
 ) -> Iterator[Nginx]:
     """A server for the files below `root`, as the user who runs the tests.
 
     With `tls` there is a TLS port too, whose certificate is `certificate` or else `tls.server`. `extra` is nginx
-    configuration for inside its `server` blocks.
+configuration for inside its `server` blocks, `modules` the paths of dynamic modules.
     """
     program = binary("nginx")
     port, second_port = free_port(), free_port()
@@ -155,7 +160,7 @@ def nginx(
         listeners = _plain(run, port, second_port)
         if tls:
             listeners += _encrypted(root, run, tls_port, tls, certificate or tls.server)
-        (run / "nginx.conf").write_text(_frame(run, listeners))
+        (run / "nginx.conf").write_text(_frame(run, listeners, modules))
         command = [program, "-e", f"{run}/error.log", "-p", f"{run}/", "-c", f"{run}/nginx.conf"]
         daemon = Daemon(command, port=port, log=run / "output.log")
         try:
@@ -186,14 +191,15 @@ _LOG_FIELDS = {
 }
 
 
-def _frame(run: Path, listeners: str) -> str:
+def _frame(run: Path, listeners: str, modules: Sequence[str]) -> str:
     log_format = ",".join(f'"{name}":{value}' for name, value in _LOG_FIELDS.items())
     temporary = "".join(
         f"    {kind}_temp_path {run}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    loaded = "".join(f"load_module {module};\n" for module in modules)
     return f"""\
-worker_processes 1;
+{loaded}worker_processes 1;
 daemon off;
 {"user root;" if os.geteuid() == 0 else ""}
 pid {run}/nginx.pid;

@@ -1,0 +1,143 @@
+"""WebDAV keeps the obligations of a protocol: over Apache plain and over TLS, over wsgidav, and over nginx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from servers.apache import PASSWORD, TOKEN, USER
+from servers.faults import cut, fault_proxy, stall
+from webdav_servers import aged, apache_service, at, dav, fresh, nginx_service, wsgi_service
+from wf.credentials.kinds import Basic, Bearer, Certificate, Secret
+from wf.protocols.capability import Publish
+from wf.protocols.conformance import StoreConformance, make_context
+from wf.protocols.registry import WEBDAV
+from wf.protocols.tls import tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from servers.apache import Apache
+    from servers.nginx import Nginx
+    from servers.tls import TlsFiles
+    from servers.wsgi_dav import WsgiDav
+    from wf.protocols.capability import Capability
+    from wf.protocols.context import Context
+    from wf.protocols.contract import Store
+    from wf.protocols.locations import Location
+
+__all__ = ["apache_service", "dav", "nginx_service", "wsgi_service"]
+
+
+class WebdavConformance(StoreConformance):
+    """What is the same for all servers. `root` is where they keep what they serve."""
+
+    root: Path
+
+    @pytest.fixture
+    def capability(self) -> Capability:
+        # None of these servers tells a digest.
+        return WEBDAV._replace(digest=())
+
+    def put(self, store: Store, location: Location, data: bytes) -> None:
+        """A file's tag is no version within the second in which it was written."""
+        super().put(store, location, data)
+        aged(self.root)
+
+
+class TestApache(WebdavConformance):
+    @pytest.fixture(autouse=True)
+    def folder(self, dav: Apache) -> str:
+        name = fresh(dav.root)
+        self.root = dav.root / name
+        return name
+
+    @pytest.fixture
+    def place(self, dav: Apache, folder: str) -> Location:
+        return at(dav.dav(folder))
+
+    @pytest.fixture
+    def denied_location(self, dav: Apache, folder: str) -> Location:
+        (self.root / "secret").write_bytes(b"secret")
+        return at(dav.dav(f"{folder}/secret", place="basic"))
+
+    @pytest.fixture
+    def cut_location(self, dav: Apache, folder: str) -> Iterator[Location]:
+        (self.root / "cut").write_bytes(bytes(100_000))
+        with fault_proxy(dav.port, cut(50_000, body=True)) as faulty:
+            yield at(f"webdav://127.0.0.1:{faulty.port}/dav/{folder}/cut")
+
+    @pytest.fixture
+    def stalled_location(self, dav: Apache, folder: str) -> Iterator[Location]:
+        (self.root / "stalled").write_bytes(bytes(100_000))
+        with fault_proxy(dav.port, stall(50_000, body=True)) as faulty:
+            yield at(f"webdav://127.0.0.1:{faulty.port}/dav/{folder}/stalled")
+
+
+_WAYS = {
+    "basic": Basic(USER, Secret(PASSWORD), name="alice", origin="the test"),
+    "digest": Basic(USER, Secret(PASSWORD), name="alice", origin="the test"),
+    "bearer": Bearer(Secret(TOKEN), name="token", origin="the test"),
+}
+
+
+@pytest.mark.parametrize("way", ["basic", "digest", "bearer", "client"])
+class TestApacheWithCredentials(TestApache):
+    """Over TLS, once for each kind of credential."""
+
+    @pytest.fixture
+    def context(self, way: str, tls_files: TlsFiles) -> Context:
+        pair = tls_files.client
+        client = Certificate(str(pair.certificate), str(pair.key), name="client", origin="the test")
+        trust = tls_context({"SSL_CERT_FILE": str(tls_files.ca)}, client if way == "client" else None)
+        return make_context(credential=_WAYS.get(way, client), tls=trust)
+
+    @pytest.fixture
+    def place(self, dav: Apache, folder: str, way: str) -> Location:
+        return at(dav.dav(folder, scheme="webdavs", place=way))
+
+    @pytest.fixture
+    def denied_location(self, way: str) -> None:
+        return None
+
+    @pytest.fixture
+    def cut_location(self, way: str) -> None:
+        return None
+
+    @pytest.fixture
+    def stalled_location(self, way: str) -> None:
+        return None
+
+
+class TestWsgiDav(WebdavConformance):
+    @pytest.fixture
+    def place(self, wsgi_service: WsgiDav) -> Location:
+        name = fresh(wsgi_service.root)
+        self.root = wsgi_service.root / name
+        return at(f"{wsgi_service.url}/{name}")
+
+
+class TestNginx(WebdavConformance):
+    @pytest.fixture
+    def place(self, nginx_service: Nginx) -> Location:
+        name = fresh(nginx_service.root / "ext")
+        self.root = nginx_service.root / "ext" / name
+        return at(f"webdav://127.0.0.1:{nginx_service.port}/ext/{name}")
+
+
+class TestNginxWithoutMove(WebdavConformance):
+    """Its OPTIONS offers no MOVE, and it knows no COPY either."""
+
+    @pytest.fixture
+    def capability(self) -> Capability:
+        return WEBDAV._replace(digest=(), publish=Publish.HELD)
+
+    @pytest.fixture
+    def place(self, nginx_service: Nginx) -> Location:
+        name = fresh(nginx_service.root / "fixed")
+        self.root = nginx_service.root / "fixed" / name
+        return at(f"webdav://127.0.0.1:{nginx_service.port}/fixed/{name}")
+
+    test_the_service_copies = None
+    test_what_is_absent_is_not_copied = None
