@@ -137,6 +137,8 @@ def _size(attributes: dict[str, object]) -> int | None:
     size = attributes.get("size")
     if size is None:
         return None
+    if isinstance(size, float) and size.is_integer():
+        size = int(size)  # JSON does not tell 3.0 from 3
     if isinstance(size, str) and size.isascii() and size.isdecimal() and len(size) <= 18:
         return int(size)
     if type(size) is int and size >= 0:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FORMS: Final = ("service_account", "authorized_user", "external_account")
 _VARIABLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+_PROJECTS: Final = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
 
 
 class GoogleVariables:
@@ -37,14 +38,14 @@ class GoogleVariables:
         if query.scheme not in GOOGLE_SCHEMES or not (query.site or self._general):
             return None
         suffix = "" if self._general else f"_{as_variable(query.site)}"
+        if self._general and (emulator := self._means.value("STORAGE_EMULATOR_HOST")):
+            return _emulator(emulator, self._means)
         for name, path in self._means.named((_VARIABLE + suffix,), looked):
             return google_at(path, self._means, name, f"${name}={printable(path)}")
         for name, path in self._means.named((f"BOTO_CONFIG{suffix}",), looked):
             return _of_boto_file(path, self._means, name)
         if self._means.value(f"GOOGLE_PKCS12{suffix}"):
             raise _retired(f"GOOGLE_PKCS12{suffix}", "a key in PKCS#12 form", suffix)
-        if self._general and self._means.value("STORAGE_EMULATOR_HOST"):
-            return Anonymous(origin="$STORAGE_EMULATOR_HOST")
         return None
 
 
@@ -68,35 +69,95 @@ class GoogleDefault:
             return google_at(path, self._means, "gcloud", printable(path))
         looked.append(f"{printable(path)} (not there)")
         if _on_google():
-            return Google("default", Secret(""), name="google", origin="the metadata service of this machine")
+            origin = "the metadata service of this machine"
+            return Google("default", Secret(""), project=_project(self._means), name="google", origin=origin)
         looked.append("Google's metadata service (this is no machine of Google's)")
         return None
 
 
 def google_in_section(section: Section, means: Means) -> Credential | None:
     """What `google_credentials = FILE`, or `anonymous = yes`, of a section means."""
+    endpoint, user_project = section.text("endpoint"), section.text("user_project")
+    project = section.text("project")
     if section.is_on("anonymous"):
-        return Anonymous(section.name, section.origin)
+        if not endpoint:
+            return Anonymous(section.name, section.origin)
+        return Google(
+            "anonymous",
+            Secret(""),
+            endpoint=endpoint,
+            project=project or _project(means),
+            name=section.name,
+            origin=section.origin,
+        )
     path = section.text("google_credentials")
-    return google_at(path, means, section.name, section.origin) if path else None
+    if not path:
+        return None
+    return google_at(
+        path,
+        means,
+        section.name,
+        section.origin,
+        endpoint=endpoint,
+        project=project,
+        user_project=user_project,
+    )
 
 
-def google_at(path: str, means: Means, name: str, origin: str) -> Google:
+def _emulator(host: str, means: Means) -> Google:
+    """An emulator is told no secret, whatever else is configured; as Google's own libraries have it."""
+    endpoint = host if "://" in host else f"http://{host}"
+    return Google(
+        "anonymous",
+        Secret(""),
+        endpoint=endpoint,
+        project=_project(means),
+        name="emulator",
+        origin="$STORAGE_EMULATOR_HOST",
+    )
+
+
+def _project(means: Means) -> str:
+    return next((value for name in _PROJECTS if (value := means.value(name))), "")
+
+
+def google_at(
+    path: str,
+    means: Means,
+    name: str,
+    origin: str,
+    *,
+    endpoint: str = "",
+    project: str = "",
+    user_project: str = "",
+) -> Google:
     """The document in a file that somebody named. Raises MissingCredential, UnsafeFile and Misconfigured.
 
-    One for workload identity holds no secret, and its permissions are not looked at.
+    One for workload identity holds no secret, and its permissions are not looked at. Without `project` it is that of the
+    environment, else the document's own.
     """
     content, seen = _document(path, means, origin)
     try:
-        form = json.loads(content)["type"]
-    except (ValueError, KeyError, TypeError):
-        form = ""
+        document = json.loads(content)
+        form = document["type"]
+        own = document.get("project_id") or document.get("quota_project_id") or ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        form = own = ""
     if form not in _FORMS:
         raise Misconfigured(
             f"{origin} is not a Google credential in JSON form",
             f"it must be a JSON object whose type is one of {', '.join(_FORMS)}",
         )
-    return Google(form, Secret(content.decode("utf-8", "replace")), name=name, origin=origin, seen=seen)
+    return Google(
+        form,
+        Secret(content.decode("utf-8", "replace")),
+        endpoint=endpoint,
+        project=project or _project(means) or (own if isinstance(own, str) else ""),
+        user_project=user_project,
+        name=name,
+        origin=origin,
+        seen=seen,
+    )
 
 
 def _document(path: str, means: Means, origin: str) -> tuple[bytes, tuple[Seen, ...]]:
@@ -139,7 +200,12 @@ def _of_boto_file(path: str, means: Means, variable: str) -> Google:
             "refresh_token": token,
         }
         return Google(
-            "authorized_user", Secret(json.dumps(document)), name=variable, origin=origin, seen=(seen,)
+            "authorized_user",
+            Secret(json.dumps(document)),
+            project=_project(means),
+            name=variable,
+            origin=origin,
+            seen=(seen,),
         )
     raise _retired(
         variable, "a gsutil configuration without a JSON key", variable.removeprefix("BOTO_CONFIG")

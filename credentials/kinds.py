@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .packing import Packed
     from .private import Seen
 
-    GoogleForm = Literal["service_account", "authorized_user", "external_account", "default"]
+    GoogleForm = Literal["service_account", "authorized_user", "external_account", "default", "anonymous"]
     GlobusForm = Literal["client", "refresh", "access"]
     IrodsForm = Literal["native", "pam", "ticket"]
 
@@ -301,16 +301,38 @@ class Google(Credential):
     """A credential for Google Cloud Storage, as the JSON document that Google's libraries take.
 
     `form` is `service_account`, `authorized_user` or `external_account` (workload identity), the document's own word,
-    or `default`: no document, Google's library knows it by itself.
+    or `default`: no document, Google's library knows it by itself; or `anonymous`: nothing is presented.
     """
 
-    __slots__ = ("document", "form")
+    __slots__ = ("document", "endpoint", "form", "project", "user_project")
     document: Secret
+    endpoint: str
+    """A URL (`https://host[:port]`); empty for Google's own."""
     form: GoogleForm
+    project: str
+    """Where buckets are created."""
+    user_project: str
+    """The project that pays for requests (`requester pays`); empty: the bucket's owner."""
     kind = "google"
 
-    def __init__(self, form: GoogleForm, document: Secret, **about: Unpack[About]) -> None:
-        self._freeze(about, form=form, document=document)
+    def __init__(
+        self,
+        form: GoogleForm,
+        document: Secret,
+        *,
+        endpoint: str = "",
+        project: str = "",
+        user_project: str = "",
+        **about: Unpack[About],
+    ) -> None:
+        self._freeze(
+            about,
+            form=form,
+            document=document,
+            endpoint=endpoint,
+            project=project,
+            user_project=user_project,
+        )
 
 
 class Globus(Credential):

@@ -57,6 +57,8 @@ _TEXTS: Final = frozenset(
         "passphrase",
         "private_key",
         "google_credentials",
+        "project",
+        "user_project",
         "client_id",
         "client_secret",
         "refresh_token",

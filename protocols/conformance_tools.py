@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from ..checksum.digest import Digest
+from ..checksum.digest import Digest, new_hash
 from ..credentials.kinds import Anonymous, Credential
 from .context import BUFFER_BYTES, Context
 from .errors import NotFound, TransferError
@@ -188,7 +188,9 @@ def digests_for(writer: Writer, data: bytes) -> tuple[Digest, ...]:
 
 
 def digest_of(algorithm: str, data: bytes) -> Digest:
-    return Digest(algorithm, hashlib.new(algorithm, data).digest())
+    made = new_hash(algorithm)
+    made.update(data)
+    return Digest(algorithm, made.digest())
 
 
 def scribble(view: memoryview) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     import threading

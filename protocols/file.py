@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from .errors import Broken, Changed, Unsupported
 from .local_errors import absence, failure, name_of, refusal
 from .partial import PartialWriter, discard_abandoned, marked, open_partial, partials_in
 from .values import Entry, Receipt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .errors import NotFound
@@ -120,10 +121,8 @@ def abort(token: Token, *, keep: bool) -> None:
         return
     if not keep:
         # Unlinked before the lock is given up: afterwards the name may be another's.
-        try:
+        with suppress(OSError):
             os.unlink(token.name)
-        except OSError:
-            pass
     os.close(descriptor)
 
 

@@ -16,13 +16,15 @@ surrogates (PEP 383), as Python's own file functions have them.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from functools import lru_cache
 from sys import intern
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
     from typing import Final
 
@@ -33,16 +35,25 @@ _URL_SCHEMES: Final = frozenset(
 )
 _HOSTLESS_URL_SCHEMES: Final = frozenset({"osdf", "stash", "token+osdf"})
 """`osdf:///namespace/name`: the federation is known, and no host is named."""
-_S3_SCHEMES: Final = frozenset({"s3", "s3s"})
+_SCHEME_MARKS: Final = str.maketrans("", "", "+.-")
+_BUCKET_SCHEMES: Final = frozenset({"s3", "s3s", "gs"})
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 # Names of one letter stay as they are: `a$b` and `cost$5` are file names in batches that exist.
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]+))")
-_NOT_IN_URL = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%!#$&'()*+,/:;=?@\[\]A-Za-z0-9._~-]")
-_AUTHORITY_END = re.compile(r"[/?#]")
-_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9%._~-]+)?\]|[^\[\]:]*)(?::([0-9]*))?")
-_NEVER_IN_AUTHORITY = re.compile(r"[\x00-\x20\x7f]|(?:^|@)-")
-_OWN_PATH = re.compile(r"/|\$|\.")
+_VARIABLE = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]+))"
+_NOT_IN_URL = r"%(?![0-9A-Fa-f]{2})|[^%!#$&'()*+,/:;=?@\[\]A-Za-z0-9._~-]"
+_AUTHORITY_END = r"[/?#]"
+_HOST_AND_PORT = r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9%._~-]+)?\]|[^\[\]:]*)(?::([0-9]*))?"
+_NEVER_IN_AUTHORITY = r"[\x00-\x20\x7f]|(?:^|@)-"
+_OWN_PATH = ("/", "$", ".")
+"""How a path may begin that stands where a host could."""
+
+
+@lru_cache(maxsize=16)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled when it is first used: local files need none."""
+    import re
+
+    return re.compile(pattern)
 
 
 class Rule(StrEnum):
@@ -54,7 +65,7 @@ class Rule(StrEnum):
 class Location(NamedTuple):
     """One place of one file or folder. Scheme, host and site are interned, so that a million of them are cheap.
 
-    `host` is `user@host:port` as the URL has it, and empty for local paths and for `s3://bucket/key`. It may hold
+    `host` is `user@host:port` as the URL has it, and empty for local paths and for `s3://bucket/key` and `gs://bucket/key`. It may hold
     a password: show `shown` or `endpoint` to people. `priority` is None where the batch gave none: the plan then draws one.
     `kind` is the batch's `type` of a URL (`singularity`, ...), mostly empty.
     """
@@ -71,7 +82,7 @@ class Location(NamedTuple):
 
     @property
     def path(self) -> str:
-        """What follows scheme and host. Local: the path; http: path and query; s3: `bucket/key`."""
+        """What follows scheme and host. Local: the path; http: path and query; s3 and gs: `bucket/key`."""
         return self.url[self.start :]
 
     @property
@@ -107,7 +118,7 @@ class Location(NamedTuple):
         """The location of `relative` inside this folder, spelled as the scheme wants it. A query stays behind it."""
         path, query = self.path, ""
         if rule_of(self.scheme) is Rule.URL:
-            end = re.search(r"[?#]|$", path)
+            end = _compiled(r"[?#]|\Z").search(path)
             assert end is not None
             path, query = path[: end.start()], path[end.start() :]
         separator = "" if path.endswith("/") else "/"
@@ -139,11 +150,10 @@ def parse_location(
         _refuse_unwritable(url)
     if "\0" in url:
         raise ValueError("the URL contains a NUL")
-    match = _SCHEME.match(url)
-    if match is None:
+    after = url.find(":") + 1
+    scheme, rule = _scheme(url[:after])
+    if not scheme:
         return _bare(url, site, priority, kind, environment)
-    scheme, rule = _scheme(match[1])
-    after = match.end()
     slashes = url.startswith("//", after)
     if rule is Rule.LOCAL:
         text, problem = _expand(url, environment)
@@ -165,9 +175,9 @@ def _bare(
     """The location of a text without a scheme: a path. Garbage before a URL is not taken for one."""
     if not url:
         raise ValueError("the URL is empty")
-    if "://" in url and not _OWN_PATH.match(url):
+    if "://" in url and not url.startswith(_OWN_PATH):
         raise ValueError("the URL does not begin with a scheme")
-    variable = _VARIABLE.match(url)
+    variable = _compiled(_VARIABLE).match(url) if "$" in url else None
     if variable is not None and url.startswith("://", variable.end()):
         raise ValueError("a variable cannot stand for the scheme of a URL")
     text, problem = _expand(url, environment)
@@ -176,7 +186,11 @@ def _bare(
 
 @lru_cache(maxsize=256)
 def _scheme(text: str) -> tuple[str, Rule]:
-    scheme = intern(text.lower())
+    """The scheme that `text` spells with a colon behind it, and its rule; an empty one where it is none."""
+    name = text[:-1]
+    if not (name[:1].isalpha() and name.isascii() and name.translate(_SCHEME_MARKS).isalnum()):
+        return "", Rule.LOCAL
+    scheme = intern(name.lower())
     return scheme, rule_of(scheme)
 
 
@@ -199,7 +213,7 @@ def _local_start(url: str, after: int, slashes: bool) -> int:
         start = after + 2
         if url.startswith("localhost/", start):
             start += len("localhost")
-        elif start < len(url) and not _OWN_PATH.match(url, start):
+        elif start < len(url) and not url.startswith(_OWN_PATH, start):
             host = url[start:].partition("/")[0].rpartition("@")[2]
             raise ValueError(
                 f"a local URL names another host, {host!r}: write file:///path or file:relative/path"
@@ -222,7 +236,7 @@ def _expand(url: str, environment: Mapping[str, str] | None) -> tuple[str, str]:
             missing.append(name)
         return found or match[0]
 
-    text = _VARIABLE.sub(value, url)
+    text = _compiled(_VARIABLE).sub(value, url)
     if not missing:
         return text, ""
     names = ", ".join("$" + name for name in dict.fromkeys(missing))
@@ -235,7 +249,7 @@ def _literal(url: str, scheme: str, begin: int) -> tuple[str, int]:
     if end < 0:
         end = len(url)
     authority = _literal_authority(url[begin:end])
-    if scheme not in _S3_SCHEMES:
+    if scheme not in _BUCKET_SCHEMES:
         return authority, end
     host, start = (authority, end + 1) if "@" in authority else ("", begin)
     if start >= len(url) or url[start] == "/":
@@ -246,21 +260,21 @@ def _literal(url: str, scheme: str, begin: int) -> tuple[str, int]:
 @lru_cache(maxsize=1024)
 def _literal_authority(text: str) -> str:
     """The authority as it is. Raises ValueError for what a command would take for an option or for two words."""
-    if _NEVER_IN_AUTHORITY.search(text):
+    if _compiled(_NEVER_IN_AUTHORITY).search(text):
         raise ValueError("the host contains a blank or control character, or begins with a dash")
     return intern(text)
 
 
 def _network(url: str, scheme: str, begin: int) -> tuple[str, str, int]:
     """An RFC 3986 URL as it is sent, its authority, and where its path begins."""
-    found = _AUTHORITY_END.search(url, begin)
+    found = _compiled(_AUTHORITY_END).search(url, begin)
     end = found.start() if found else len(url)
     authority = url[begin:end]
     host = _authority(authority, scheme not in _HOSTLESS_URL_SCHEMES)
     if host is not authority and host != authority:
         url = url[:begin] + host + url[end:]
         end = begin + len(host)
-    if _NOT_IN_URL.search(url, end) is not None:
+    if _compiled(_NOT_IN_URL).search(url, end) is not None:
         url = url[:end] + _quoted_once(url[end:])
     return url, host, end
 
@@ -269,7 +283,7 @@ def _network(url: str, scheme: str, begin: int) -> tuple[str, str, int]:
 def _authority(text: str, required: bool) -> str:
     """The authority `[user[:password]@]host[:port]` as it is sent. Raises ValueError if there is something else."""
     user, at, place = text.rpartition("@")
-    match = _HOST_AND_PORT.fullmatch(place)
+    match = _compiled(_HOST_AND_PORT).fullmatch(place)
     if match is None:
         raise ValueError(
             "the part between // and the path is not [user@]host[:port]; "
@@ -292,7 +306,7 @@ def _host_name(host: str) -> str:
             host = host.encode("idna").decode("ascii")
         except UnicodeError:
             raise ValueError("the host is not a valid name") from None
-    if _NOT_IN_URL.search(host) or "%" in host:
+    if _compiled(_NOT_IN_URL).search(host) or "%" in host:
         raise ValueError("the host is not a valid name")
     return host
 
@@ -303,4 +317,4 @@ def _quoted_once(url: str) -> str:
     def quote(match: re.Match[str]) -> str:
         return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
 
-    return _NOT_IN_URL.sub(quote, url)
+    return _compiled(_NOT_IN_URL).sub(quote, url)

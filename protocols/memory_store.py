@@ -317,7 +317,7 @@ class MemoryStore:
             del server.uploads[token.name]
             stored = server.objects[upload.path]
         return Receipt(
-            len(stored.data) if server.manners.receipt_size else None,
+            len(stored.data) + server.manners.receipt_extra if server.manners.receipt_size else None,
             str(stored.number),
             server.digests(server.manners.echoes, stored.data),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Unsupported
@@ -94,17 +95,14 @@ class Request(NamedTuple):
         if proxy is not None and not origin.tls:
             target = origin.url(target)
         lines = [f"{self.method} {target} HTTP/1.1"]
-        given = ""
+        given = set()
         for name, value in self.headers:
-            if name not in _known_names:
-                _learn_name(name)
+            given.add(_folded(name))
             if _FORBIDDEN.search(value):
                 raise Unsupported(
                     f"{self.what()}: the value of header {name} has characters that it may not have"
                 )
             lines.append(f"{name}: {value}")
-            if len(name) in (4, 10):
-                given += name.lower()
         if "host" not in given:
             lines.append(f"Host: {origin.authority}")
         if "user-agent" not in given:
@@ -115,14 +113,12 @@ class Request(NamedTuple):
         return ("\r\n".join(lines) + framing + "\r\n").encode("latin-1")
 
 
-_known_names: set[str] = set()
-
-
-def _learn_name(name: str) -> None:
+@lru_cache(maxsize=256)
+def _folded(name: str) -> str:
+    """The name of a header field in lower case. Raises Unsupported for what cannot be one."""
     if not _TOKEN.fullmatch(name):
         raise Unsupported(f"a header name has characters that it may not have: {name[:40]!r}")
-    if len(_known_names) < 256:
-        _known_names.add(name)
+    return name.lower()
 
 
 def _redacted(url: str) -> str:

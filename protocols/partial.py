@@ -15,11 +15,12 @@ import fcntl
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
 from .local_errors import failure
 from .values import MARK_DIGITS, Receipt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
@@ -34,7 +35,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _INSPECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _TRIES = 3
-_NAME = re.compile(r"\.wf-[0-9a-f]{16}\.part")
+_NAME = r"\.wf-[0-9a-f]{16}\.part"
 
 _MAGIC = b"wf-parts"
 TRAILER_HEAD = 16
@@ -161,7 +162,7 @@ def partials_in(folder: str) -> list[str]:
     """The names of all partials in a folder; none if it cannot be read."""
     try:
         with os.scandir(folder or ".") as entries:
-            return [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+            return [entry.name for entry in entries if re.fullmatch(_NAME, entry.name)]
     except OSError:
         return []
 

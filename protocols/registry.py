@@ -6,11 +6,10 @@ The built-in ones are a static table; other distributions add theirs under the e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .capability import Capability, Publish, Shape
 from .errors import MissingExtra, Unsupported
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
@@ -109,6 +108,7 @@ SFTP: Final = Capability(
     read_version=True,
     write=True,
     write_create_parents=True,
+    write_resume=True,
     publish=Publish.ATOMIC,
     stat=True,
     list=True,

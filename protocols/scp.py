@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from .errors import (
     Broken,
@@ -29,6 +28,7 @@ from .ssh import path_of, shown_path
 from .ssh_stream import Stream
 from .values import Entry, Receipt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
@@ -55,12 +55,20 @@ _REMOVE: Final = (
 _MEANS: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
     (r"No such file", NotFound, ""),
     (r"Not a directory", NotFound, ""),
-    (r"[Pp]ermission denied|Operation not permitted|Read-only", Denied, "check the permissions at the server"),
+    (
+        r"[Pp]ermission denied|Operation not permitted|Read-only",
+        Denied,
+        "check the permissions at the server",
+    ),
     (r"No space left|[Qq]uota|File too large", NoSpace, ""),
     (r"not a regular file|Is a directory|ambiguous target", LocalRefused, "name a file, and no folder"),
     (r"File exists", LocalRefused, "remove the file that is in its place"),
     (r"name too long|Invalid argument", LocalRefused, "check the path"),
-    (r"not found|not recognized|not allowed|sftp connections only", Unsupported, "the account may not run this command"),
+    (
+        r"not found|not recognized|not allowed|sftp connections only",
+        Unsupported,
+        "the account may not run this command",
+    ),
 )
 """What scp and the commands say, in the language of the C locale."""
 
@@ -118,7 +126,9 @@ class ScpReader:
 class ScpWriter:
     """A remote `scp -t` that writes a partial, which `mv` publishes."""
 
-    def __init__(self, store: ScpStore, location: Location, partial: bytes, stream: Stream, size: int) -> None:
+    def __init__(
+        self, store: ScpStore, location: Location, partial: bytes, stream: Stream, size: int
+    ) -> None:
         self.algorithms: tuple[str, ...] = ()
         self.descriptor: int | None = None
         self._store = store
@@ -197,7 +207,9 @@ class ScpStore:
         if incoming.size is None:
             raise Unsupported(f"{doing}: without SFTP the size must be known beforehand")
         if name in (b"", b".", b".."):
-            raise LocalRefused(f"{doing}: it does not end with a name", remedy="name the file, not its folder")
+            raise LocalRefused(
+                f"{doing}: it does not end with a name", remedy="name the file, not its folder"
+            )
         partial = b"%s%s.wf-%s.part" % (folder, slash, os.urandom(8).hex().encode("ascii"))
         try:
             stream = self._sink(location, partial, incoming, doing)
@@ -209,12 +221,14 @@ class ScpStore:
 
     def _sink(self, location: Location, partial: bytes, incoming: Incoming, doing: str) -> Stream:
         """A remote scp that waits for the first byte."""
+        size = incoming.size
+        assert size is not None
         stream = self._command(location, "write", b"scp -t " + quoted(partial), doing)
         mode = 0o666 if incoming.mode is None else incoming.mode & 0o777
         try:
             _insist_on_ok(stream, doing, Unreachable)
             stream.about(doing, Broken)
-            stream.send(b"C%04o %d f\n" % (mode, incoming.size))
+            stream.send(b"C%04o %d f\n" % (mode, size))
             _insist_on_ok(stream, doing, Broken)
         except BaseException:
             stream.close()
@@ -311,10 +325,9 @@ def _answer(stream: Stream, doing: str) -> bytes:
     first = stream.byte()
     if first < 0:
         raise stream.ended()
-    line = stream.line()
     if first in (1, 2):
-        raise _error_of(line, doing, stream.host)
-    return bytes((first,)) + line
+        raise _complaint(stream, doing)
+    return bytes((first,)) + stream.line()
 
 
 def _insist_on_ok(stream: Stream, doing: str, otherwise: type[TransferError]) -> None:
@@ -326,8 +339,14 @@ def _insist_on_ok(stream: Stream, doing: str, otherwise: type[TransferError]) ->
         raise stream.ended()
     if first not in (1, 2):
         raise stream.fail(ServerFault(f"{doing}: the far side does not speak the protocol of scp"))
-    error = _error_of(stream.line(), doing, stream.host)
+    error = _complaint(stream, doing)
     raise otherwise(error.what, host=error.host) if type(error) is ServerFault else error
+
+
+def _complaint(stream: Stream, doing: str) -> TransferError:
+    """What the other side says went wrong; a name in it may hold line breaks, so all is read until it ends."""
+    stream.end_of_input()
+    return _error_of(stream.rest(), doing, stream.host)
 
 
 def _error_of(said: bytes, doing: str, host: str) -> TransferError:

@@ -5,18 +5,18 @@ Both schemes do the same. A server without the SFTP subsystem is spoken to as th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import NotFound, Unreachable
 from .sftp_reader import open_reader
-from .sftp_tree import attributes_of, entries, entry_of, make_folders, remove
+from .sftp_tree import attributes_of, entries, entry_of, make_folders, partials_in, remove
 from .sftp_wire import Status
 from .sftp_wires import Wires
-from .sftp_writer import open_writer
+from .sftp_writer import open_writer, remove_kept
 from .ssh import path_of, shown_path
 from .ssh_digest import ALGORITHMS, Digests
 from .ssh_errors import NoSubsystem, error_of_status
+from .values import MARK_DIGITS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeVar
@@ -38,6 +38,7 @@ class SftpStore:
         self._context = context
         self._wires = Wires(context)
         self._digests: dict[object, Digests] = {}
+        self._partials: dict[tuple[str, bytes], tuple[bytes, ...]] = {}
         self._legacy: Store | None = None
 
     def open_read(
@@ -57,7 +58,37 @@ class SftpStore:
             wire = self._wires.take(location, "write", f"cannot write {shown_path(path)}")
         except NoSubsystem:
             return self._old_way().open_write(location, incoming)
+        if incoming.resume:
+            # What is left of other versions of the source will never be gone on with.
+            remove_kept(wire, self._stale(location, path, incoming.token))
         return open_writer(wire, self._wires, location, path, incoming)
+
+    def has_partial(self, location: Location, mark: str) -> bool:
+        """What this run leaves is not looked for: one listing of a folder serves all its files."""
+        begin = b".wf-" + mark.encode("ascii")
+        folder = path_of(location).rpartition(b"/")[0] or b"/"
+        return any(name.startswith(begin) for name in self._partials_in(location, folder))
+
+    def _stale(self, location: Location, path: bytes, token: str) -> list[bytes]:
+        """Partials of the same destination under other tokens, as far as the folder was listed."""
+        folder, slash, _ = path.rpartition(b"/")
+        begin, own = (f".wf-{text}".encode("ascii") for text in (token[:MARK_DIGITS], token))
+        names = self._partials.get((location.host, folder or b"/"), ())
+        return [
+            folder + slash + name for name in names if name.startswith(begin) and not name.startswith(own)
+        ]
+
+    def _partials_in(self, location: Location, folder: bytes) -> tuple[bytes, ...]:
+        found = self._partials.get((location.host, folder))
+        if found is None:
+            try:
+                found = self._with_wire(
+                    location, "write", "look for partials of", lambda w: partials_in(w, folder)
+                )
+            except NoSubsystem:
+                found = ()
+            self._partials[location.host, folder] = found
+        return found
 
     def stat(self, location: Location) -> Entry:
         """Follows symbolic links: the size is that of the bytes a reader would get."""
@@ -93,7 +124,10 @@ class SftpStore:
         path = path_of(location)
         try:
             self._with_wire(
-                location, "write", "make the folder", lambda wire: make_folders(wire, path.rstrip(b"/") or b"/")
+                location,
+                "write",
+                "make the folder",
+                lambda wire: make_folders(wire, path.rstrip(b"/") or b"/"),
             )
         except NoSubsystem:
             self._old_way().make_directory(location)

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import stat
 import time
-from typing import TYPE_CHECKING
 
-from .errors import Broken, Changed, LocalRefused, Unreachable
-from .sftp_wire import CLOSE, DATA, EOF, FSTAT, HANDLE, OPEN, STATUS, Fields, Status, number, raise_unless_ok, string
+from .errors import Broken, Changed, LocalRefused, TransferError, Unreachable
+from .sftp_wire import (
+    CLOSE,
+    DATA,
+    EOF,
+    FSTAT,
+    HANDLE,
+    OPEN,
+    STATUS,
+    Fields,
+    Status,
+    number,
+    raise_unless_ok,
+    string,
+)
 from .ssh import shown_path
 from .ssh_errors import error_of_status
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from ..checksum.digest import Digest
-    from .errors import TransferError
     from .sftp_wire import Attributes, Packet, Wire
     from .sftp_wires import Wires
 
@@ -262,7 +274,7 @@ class SftpReader:
             if not wire.broken:
                 wire.forget({*self._waiting, wire.ask(CLOSE, self._handle)})
                 wire.flush()
-        except Exception:
+        except TransferError:
             wire.broken = True
         self._wires.give(wire)
 

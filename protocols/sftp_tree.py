@@ -6,8 +6,8 @@ the removal elsewhere, as with any program that removes by path.
 
 from __future__ import annotations
 
+import re
 import stat
-from typing import TYPE_CHECKING
 
 from .errors import LocalRefused, NotFound, Stopped
 from .sftp_reader import handle_of, version_of
@@ -34,6 +34,7 @@ from .ssh import shown_path
 from .ssh_errors import error_of_status
 from .values import Entry
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .errors import TransferError
     from .sftp_wire import Attributes, Wire
 
+_PARTIAL: Final = re.compile(rb"\.wf-[0-9a-f]{16}\.part")
 _AT_ONCE: Final = 64
 """Removals under way."""
 
@@ -116,6 +118,14 @@ def children(wire: Wire, path: bytes) -> list[tuple[bytes, Attributes]]:
     finally:
         wire.forget({wire.ask(CLOSE, handle)})
     return found
+
+
+def partials_in(wire: Wire, folder: bytes) -> tuple[bytes, ...]:
+    """The names of all partials in a folder; none if it cannot be listed."""
+    try:
+        return tuple(name for name, _ in children(wire, folder) if _PARTIAL.fullmatch(name))
+    except Status:
+        return ()
 
 
 def entries(wire: Wire, path: bytes, recursive: bool) -> Iterator[Entry]:

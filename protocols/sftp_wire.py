@@ -11,15 +11,15 @@ from __future__ import annotations
 import mmap
 import time
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import ServerFault, Stopped, Unreachable, Unsupported
+from ..checksum.records import NamedTuple
+from .errors import ServerFault, Stopped, TransferError, Unreachable, Unsupported
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from .context import Context
-    from .errors import TransferError
     from .ssh import Channel
 
 INIT: Final = 1
@@ -30,6 +30,7 @@ READ: Final = 5
 WRITE: Final = 6
 LSTAT: Final = 7
 FSTAT: Final = 8
+FSETSTAT: Final = 10
 OPENDIR: Final = 11
 READDIR: Final = 12
 REMOVE: Final = 13
@@ -169,8 +170,8 @@ class Wire:
         "broken",
         "context",
         "extensions",
-        "key",
         "host",
+        "key",
     )
 
     def __init__(self, channel: Channel, context: Context, key: object) -> None:
@@ -237,7 +238,7 @@ class Wire:
         try:
             while self._take_in():
                 pass
-        except Exception:
+        except TransferError:
             return False
         return not self.broken
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .sftp_wire import Wire
 from .ssh import Connections
 from .ssh_errors import NoSubsystem
-from .sftp_wire import Wire
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

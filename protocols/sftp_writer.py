@@ -1,26 +1,30 @@
 """One file written over SFTP: a partial beside the destination, many writes under way, then a rename.
 
-There are no locks, so a partial of the usual name may be somebody's who is still writing. It is taken for abandoned when the server's own
-clock says that nobody wrote to it for an hour; else a random name is used.
+There are no locks, so a partial of the usual name may be somebody's who is still writing. Going on with it is safe all the same: a
+token names one copy, so both write the same bytes to the same places, and nobody makes the file shorter. What was not confirmed when
+a process died may have holes, so the last `_WINDOW_BYTES` are written again, unless the partial was kept on purpose: then its time is
+`_KEPT`. A partial that is not gone on with is removed when it was kept, or when by the server's own clock nobody wrote to it for
+an hour; else a random name is used.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
+from ..checksum.records import NamedTuple
 from .errors import Broken, LocalRefused, NoSpace, ServerFault, TransferError, Unreachable
-from .sftp_reader import handle_of, raise_unless_attributes
+from .sftp_reader import handle_of
 from .sftp_tree import attributes_of, make_folders
 from .sftp_wire import (
     ATTRS,
     CLOSE,
+    DATA,
     EXTENDED,
     EXTENDED_REPLY,
     FAILURE,
+    FSETSTAT,
     FSTAT,
-    HANDLE,
     LSTAT,
     NO_SUCH_FILE,
     OPEN,
@@ -36,19 +40,23 @@ from .ssh import shown_path
 from .ssh_errors import error_of_status
 from .values import Receipt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from ..checksum.digest import Digest
     from .locations import Location
-    from .sftp_wire import Packet, Wire
+    from .sftp_wire import Attributes, Packet, Wire
     from .sftp_wires import Wires
     from .values import Incoming
 
 _NEW_FILE: Final = 0x02 | 0x08 | 0x20
 """SSH_FXF_WRITE, SSH_FXF_CREAT and SSH_FXF_EXCL (section 6.3 of the draft)."""
+_READ_AND_WRITE: Final = 0x01 | 0x02
 _WINDOW_BYTES: Final = 4 << 20
 """Written and not confirmed, at most."""
+_KEPT: Final = 0x5F77662D
+"""The time of the last change, in 2020, that tells of a partial that all its bytes were confirmed."""
 _ABANDONED_SECONDS: Final = 3600
 _POSIX_RENAME: Final = b"posix-rename@openssh.com"
 _STATVFS: Final = b"statvfs@openssh.com"
@@ -70,26 +78,51 @@ class SftpWriter:
         "_wires",
         "algorithms",
         "descriptor",
+        "held",
     )
 
     algorithms: tuple[str, ...]
     descriptor: int | None
 
-    def __init__(
-        self, wire: Wire, wires: Wires, location: Location, path: bytes, partial: bytes, handle: bytes
-    ) -> None:
+    def __init__(self, wire: Wire, wires: Wires, location: Location, path: bytes, partial: Partial) -> None:
         self.algorithms = ()
+        self.held = partial.held
+        """Bytes that were there already; the next ones go behind them."""
         self.descriptor = None
         self._wire: Wire | None = wire
         self._wires = wires
         self._location = location
         self._path = path
-        self._partial = partial
-        self._handle = handle
-        self._offset = 0
+        self._partial = partial.name
+        self._handle = partial.handle
+        self._offset = partial.held
         self._waiting: set[int] = set()
         """Requests whose confirmation is still to come."""
         self._window = max(4, _WINDOW_BYTES // wire.block)
+
+    def read_held(self, offset: int, view: memoryview) -> int:
+        wire = self._the_wire()
+        wire.about(self._what("read back"), Broken)
+        end = min(self.held, offset + len(view))
+        asked = {
+            wire.ask_to_read(self._handle, at, min(wire.block, end - at)): at
+            for at in range(offset, end, wire.block)
+        }
+        filled = end - offset
+        try:
+            while asked:
+                packet = wire.packet()
+                at = asked.pop(packet.number)
+                if packet.kind != DATA:
+                    raise_unless_ok(packet)
+                data = packet.body[4:]
+                view[at - offset : at - offset + len(data)] = data
+                if len(data) < min(wire.block, end - at):
+                    filled = min(filled, at - offset + len(data))
+        except Status as status:
+            wire.forget(set(asked))
+            raise self._error(status, "read back") from None
+        return max(0, filled)
 
     def write(self, view: memoryview) -> None:
         wire = self._the_wire()
@@ -152,7 +185,7 @@ class SftpWriter:
     def _write_failed(self, status: Status) -> TransferError:
         """OpenSSH says `Failure` of a full disk; where it is asked, it tells how much is free."""
         wire = self._the_wire()
-        error = error_of_status(status.code, status.message, self._what("write"), wire.host)
+        error = self._error(status, "write")
         if isinstance(error, ServerFault) and self._is_full(wire):
             return NoSpace(f"{self._what('write')}: the disk of {wire.host} is full", host=wire.host)
         return error
@@ -177,7 +210,10 @@ class SftpWriter:
         attributes = attributes_of(wire, self._path, LSTAT)
         if attributes is not None and stat.S_ISDIR(attributes.mode or 0):
             return _in_the_way(self._path, "a folder")
-        return error_of_status(status.code, status.message, self._what("publish"), wire.host)
+        if status.code == NO_SUCH_FILE:
+            # Another process that goes on with the same copy has published or removed it.
+            return Broken(f"{self._what('publish')}: its partial file is gone", host=wire.host)
+        return self._error(status, "publish")
 
     def abort(self, *, keep: bool = False) -> None:
         wire = self._wire
@@ -191,11 +227,13 @@ class SftpWriter:
                 wire.context = context
             elif self._partial and not keep:
                 self._tidy_up_anew()
-        except Exception:
+        except (TransferError, Status):
             wire.broken = True
         self._give_back()
 
     def _tidy_up(self, wire: Wire, keep: bool) -> None:
+        if self._handle and keep:
+            self._mark_as_kept(wire)
         wire.forget(self._waiting)
         if self._handle:
             wire.forget({wire.ask(CLOSE, self._handle)})
@@ -203,6 +241,12 @@ class SftpWriter:
         if partial and not keep:
             wire.packet_of(wire.ask(REMOVE, string(partial)))
         wire.flush()
+
+    def _mark_as_kept(self, wire: Wire) -> None:
+        """Says of the partial that everything in it was confirmed."""
+        self._confirm(0, Broken)
+        times = number(8) + number(_KEPT) + number(_KEPT)
+        wire.packet_of(wire.ask(FSETSTAT, self._handle, times))
 
     def _tidy_up_anew(self) -> None:
         """The partial goes over a new connection, for the old one broke."""
@@ -224,41 +268,61 @@ class SftpWriter:
     def _what(self, doing: str) -> str:
         return f"cannot {doing} {shown_path(self._path)}"
 
+    def _error(self, status: Status, doing: str) -> TransferError:
+        return error_of_status(status.code, status.message, self._what(doing), self._the_wire().host)
+
+
+class Partial(NamedTuple):
+    """A file that is open for writing."""
+
+    name: bytes
+    handle: bytes
+    held: int = 0
+    """Bytes that an earlier process wrote and that are surely there."""
+
 
 def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incoming: Incoming) -> SftpWriter:
-    """A writer that owns the wire until it is committed or aborted. Raises after giving it back. Makes the folders above."""
+    """A writer that owns the wire until it is committed or aborted. Raises after giving it back."""
     what = f"cannot write {shown_path(path)}"
-    folder, slash, name = path.rpartition(b"/")
     wire.about(what, Unreachable)
     try:
-        if name in (b"", b".", b".."):
+        if path.rpartition(b"/")[2] in (b"", b".", b".."):
             raise LocalRefused(f"{what}: it does not end with a name", remedy="name the file, not its folder")
-        partial, handle = _open_partial(wire, path, folder + slash, incoming)
+        partial = _open_partial(wire, path, incoming)
     except Status as status:
         wires.give(wire)
         raise error_of_status(status.code, status.message, what, wire.host) from None
     except BaseException:
         wires.give(wire)
         raise
-    return SftpWriter(wire, wires, location, path, partial, handle)
+    return SftpWriter(wire, wires, location, path, partial)
 
 
-def _open_partial(wire: Wire, path: bytes, folder: bytes, incoming: Incoming) -> tuple[bytes, bytes]:
-    """Name and handle of a new, empty partial. What is at the destination is looked at in the same round trip."""
-    partial = b"%s.wf-%s.part" % (folder, incoming.token.encode("ascii"))
-    looking = wire.ask(LSTAT, string(path))
-    opened = _new_file(wire, partial, incoming.mode, looking, path)
-    if isinstance(opened, Status) and opened.code == NO_SUCH_FILE and folder.strip(b"/"):
-        make_folders(wire, folder.rstrip(b"/"))
-        opened = _new_file(wire, partial, incoming.mode)
-    if isinstance(opened, Status) and attributes_of(wire, partial, LSTAT) is not None:
-        usual, partial = partial, b"%s.wf-%s.part" % (folder, os.urandom(8).hex().encode("ascii"))
-        opened = _new_file(wire, partial, incoming.mode)
-        if not isinstance(opened, Status):
-            _remove_if_abandoned(wire, usual, opened)
+def _open_partial(wire: Wire, path: bytes, incoming: Incoming) -> Partial:
+    """A partial beside the destination, whose folders are made. What is at the destination is looked at in the same round trip."""
+    folder, slash, _ = path.rpartition(b"/")
+    usual = b"%s%s.wf-%s.part" % (folder, slash, incoming.token.encode("ascii"))
+    opened = _new_file(wire, usual, incoming.mode, wire.ask(LSTAT, string(path)), path)
+    if isinstance(opened, Status) and opened.code == NO_SUCH_FILE and folder:
+        make_folders(wire, folder)
+        opened = _new_file(wire, usual, incoming.mode)
+    if isinstance(opened, bytes):
+        return Partial(usual, opened)
+    there = attributes_of(wire, usual, LSTAT)
+    if there is None:
+        raise opened
+    if incoming.resume and incoming.size is not None:
+        found = _reopened(wire, usual, there, incoming.size)
+        if found is not None:
+            return found
+    other = b"%s%s.wf-%s.part" % (folder, slash, os.urandom(8).hex().encode("ascii"))
+    opened = _new_file(wire, other, incoming.mode)
     if isinstance(opened, Status):
         raise opened
-    return partial, opened
+    now = Fields(wire.call(FSTAT, opened).body).attributes().modified
+    if _is_abandoned(there, now):
+        wire.packet_of(wire.ask(REMOVE, string(usual)))
+    return Partial(other, opened)
 
 
 def _new_file(
@@ -269,7 +333,7 @@ def _new_file(
     `looking` is the number of a question about `path` that is under way: what is there must be replaceable.
     """
     attributes = number(0) if mode is None else number(4) + number(mode & 0o777)
-    opening = wire.ask(OPEN, string(name), number(_NEW_FILE), attributes)
+    wire.ask(OPEN, string(name), number(_NEW_FILE), attributes)
     opened: bytes | Status = b""
     obstacle = ""
     for _ in range(1 if looking is None else 2):
@@ -304,14 +368,34 @@ def _in_the_way(path: bytes, what: str) -> LocalRefused:
     )
 
 
-def _remove_if_abandoned(wire: Wire, name: bytes, handle: bytes) -> None:
-    """Compares with the time of our own new file, which is the server's present time."""
-    now = Fields(wire.call(FSTAT, handle).body).attributes().modified
-    old = attributes_of(wire, name, LSTAT)
-    if now is None or old is None or old.modified is None or not stat.S_ISREG(old.mode or 0):
-        return
-    if now - old.modified > _ABANDONED_SECONDS:
-        wire.packet_of(wire.ask(REMOVE, string(name)))
+def _reopened(wire: Wire, name: bytes, there: Attributes, size: int) -> Partial | None:
+    """A partial that an earlier process left; None if it cannot be gone on with."""
+    if not stat.S_ISREG(there.mode or 0) or there.size is None or there.size > size:
+        return None
+    try:
+        handle = handle_of(wire.call(OPEN, string(name), number(_READ_AND_WRITE), number(0)))
+    except Status:
+        return None
+    held = there.size if there.modified == _KEPT else max(0, there.size - _WINDOW_BYTES)
+    return Partial(name, handle, held)
+
+
+def _is_abandoned(there: Attributes, now: int | None) -> bool:
+    """Nobody writes to the partial any more. `now` is the server's own time."""
+    if not stat.S_ISREG(there.mode or 0) or there.modified is None:
+        return False
+    return there.modified == _KEPT or (now is not None and now - there.modified > _ABANDONED_SECONDS)
+
+
+def remove_kept(wire: Wire, names: list[bytes]) -> None:
+    """Removes those of the partials that were kept. What cannot be looked at stays."""
+    for name in names:
+        try:
+            there = attributes_of(wire, name, LSTAT)
+            if there is not None and _is_abandoned(there, None):
+                wire.packet_of(wire.ask(REMOVE, string(name)))
+        except Status:
+            continue
 
 
 def _rename(wire: Wire, partial: bytes, path: bytes) -> None:
@@ -343,6 +427,3 @@ def _exchange(wire: Wire, partial: bytes, path: bytes) -> None:
         wire.call(RENAME, string(aside), string(path))
         raise
     wire.call(REMOVE, string(aside))
-
-
-__all__ = ["SftpWriter", "open_writer"]

@@ -11,10 +11,11 @@ A path is absolute; `/~/` begins one in the home folder of the account. Everythi
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
 from .errors import Misconfigured
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
     from typing import Protocol as TypingProtocol

@@ -7,12 +7,12 @@ never part of a command, neither ours nor one that a shell there puts together: 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from ..checksum.digest import Digest
 from .errors import Stopped, TransferError, Unreachable
 from .ssh_stream import Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

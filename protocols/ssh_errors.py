@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from .errors import (
     Broken,
@@ -19,6 +18,7 @@ from .errors import (
     Unsupported,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -36,39 +36,79 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|[Hh]ost key .*has changed|REVOKED HOST KEY|host key is marked as revoked",
         Misconfigured,
-        "the host shows another key than the one that is known: if it was really set up anew, ask its operator for the new "
-        "fingerprint and take the old key out with ssh-keygen -R; if not, somebody is in between",
+        (
+            "the host shows another key than the one that is known: if it was really set up anew, ask its operator for the new "
+            "fingerprint and take the old key out with ssh-keygen -R; if not, somebody is in between"
+        ),
     ),
     (
         r"Host key verification failed|No \S+ host key is known",
         Misconfigured,
-        "the host's key is not known here: log in once with ssh and compare the fingerprint, put the key into "
-        "~/.ssh/known_hosts, or use --accept-new-host-keys for hosts that were never seen before",
+        (
+            "the host's key is not known here: log in once with ssh and compare the fingerprint, put the key into "
+            "~/.ssh/known_hosts, or use --accept-new-host-keys for hosts that were never seen before"
+        ),
     ),
     (r"UNPROTECTED PRIVATE KEY FILE|bad permissions", Denied, "chmod 600 the private key"),
     (
         r"Load key .*: (?:invalid format|error in libcrypto|incorrect passphrase|unknown or unsupported key type)",
         Denied,
-        "this private key cannot be read: it is damaged, or has a pass phrase; load it into an agent, or "
-        "give the pass phrase in the credentials file",
+        (
+            "this private key cannot be read: it is damaged, or has a pass phrase; load it into an agent, or "
+            "give the pass phrase in the credentials file"
+        ),
     ),
     (
         r"Permission denied|Too many authentication failures|No more authentication methods|Authentication failed",
         Denied,
         "check the user name, and that the public key is in the account's authorized_keys: ssh -v shows what was tried",
     ),
-    (r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad|no argument after|Can't open user config", Misconfigured, "correct the ssh configuration"),
-    (r"Unable to negotiate|no matching [a-z ]+ found", Misconfigured, "the server offers only what this ssh does not accept any more: see the Legacy page of OpenSSH, and set the algorithms for this host in ~/.ssh/config"),
-    (r"subsystem request failed|Subsystem request", NoSubsystem, "the server runs no SFTP: its operator can switch the subsystem on"),
-    (r"administratively prohibited|session open refused|Session open|mux_client_request_session|open failed: connect failed", Busy, "the server allows no more sessions (MaxSessions): use a smaller -n"),
-    (r"Could not resolve hostname|Name or service not known|name resolution", Unreachable, "check the host name"),
-    (r"Connection refused|No route to host|Network is unreachable|Connection timed out|Operation timed out|timed out during banner|Timeout, server|Permission denied for", Unreachable, _REACH_IT),
-    (r"kex_exchange_identification|ssh_exchange_identification|banner exchange|Not allowed at this time|Exceeded MaxStartups|Error reading SSH protocol banner", Unreachable, _DROPPED),
-    (r"ssh_dispatch_run_fatal|message authentication code incorrect|Bad packet length|Corrupted MAC|incomplete message", Broken, Broken.default_remedy),
+    (
+        r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad|no argument after|Can't open user config",
+        Misconfigured,
+        "correct the ssh configuration",
+    ),
+    (
+        r"Unable to negotiate|no matching [a-z ]+ found",
+        Misconfigured,
+        "the server offers only what this ssh does not accept any more: see the Legacy page of OpenSSH, and set the algorithms for this host in ~/.ssh/config",
+    ),
+    (
+        r"subsystem request failed|Subsystem request",
+        NoSubsystem,
+        "the server runs no SFTP: its operator can switch the subsystem on",
+    ),
+    (
+        r"administratively prohibited|session open refused|Session open|mux_client_request_session|open failed: connect failed",
+        Busy,
+        "the server allows no more sessions (MaxSessions): use a smaller -n",
+    ),
+    (
+        r"Could not resolve hostname|Name or service not known|name resolution",
+        Unreachable,
+        "check the host name",
+    ),
+    (
+        r"Connection refused|No route to host|Network is unreachable|Connection timed out|Operation timed out|timed out during banner|Timeout, server|Permission denied for",
+        Unreachable,
+        _REACH_IT,
+    ),
+    (
+        r"kex_exchange_identification|ssh_exchange_identification|banner exchange|Not allowed at this time|Exceeded MaxStartups|Error reading SSH protocol banner",
+        Unreachable,
+        _DROPPED,
+    ),
+    (
+        r"ssh_dispatch_run_fatal|message authentication code incorrect|Bad packet length|Corrupted MAC|incomplete message",
+        Broken,
+        Broken.default_remedy,
+    ),
 )
 """Patterns of what is written to standard error, the most telling first; where several match, the first counts."""
 
-_SILENT: Final = r"Connection (?:closed|reset)|Broken pipe|client_loop|closed by remote host|packet_write_wait|EOF"
+_SILENT: Final = (
+    r"Connection (?:closed|reset)|Broken pipe|client_loop|closed by remote host|packet_write_wait|EOF"
+)
 
 
 def error_of_words(
@@ -144,7 +184,9 @@ def error_of_status(code: int, message: str, what: str, host: str) -> TransferEr
     if kind is Denied:
         remedy = "check the permissions of this path at the server, and that it is the right account"
     elif kind is ServerFault:
-        remedy = "the server does not say why; often its disk or a quota is full, or something else has this name"
+        remedy = (
+            "the server does not say why; often its disk or a quota is full, or something else has this name"
+        )
     else:
         remedy = ""
     return kind(f"{what}: {said}", host=host, remedy=remedy)

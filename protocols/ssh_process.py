@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import select
-from typing import TYPE_CHECKING
 
 from .errors import Misconfigured
 from .ssh_errors import error_of_words
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from typing import Final
@@ -135,7 +135,9 @@ class ProcessChannel:
             )
         except OSError as error:
             self._errors.close()
-            raise Misconfigured(f"cannot run ssh: {error.strerror}", remedy="check the ssh program") from error
+            raise Misconfigured(
+                f"cannot run ssh: {error.strerror}", remedy="check the ssh program"
+            ) from error
         assert process.stdin is not None and process.stdout is not None
         self._process: subprocess.Popen[bytes] = process
         self._input = process.stdin.fileno()

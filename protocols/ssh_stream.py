@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from .errors import ServerFault, Stopped, Unreachable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -22,7 +22,18 @@ _GRACE: Final = 2.0
 class Stream:
     """Errors say `doing`; a silence or an end where more should come is an error of the kind that `about` was told."""
 
-    __slots__ = ("_begin", "_buffer", "_channel", "_context", "_doing", "_end", "_kind", "_limit", "broken", "host")
+    __slots__ = (
+        "_begin",
+        "_buffer",
+        "_channel",
+        "_context",
+        "_doing",
+        "_end",
+        "_kind",
+        "_limit",
+        "broken",
+        "host",
+    )
 
     def __init__(self, channel: Channel, context: Context, doing: str) -> None:
         self._channel = channel

@@ -9,7 +9,6 @@ from .errors import Misconfigured
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
-    from typing import NoReturn
 
     from ..credentials.kinds import Certificate
 
@@ -65,15 +64,17 @@ def _load_authorities(settings: ssl.SSLContext, variable: str, path: str) -> Non
 
 
 def _load_certificate(settings: ssl.SSLContext, certificate: Certificate) -> None:
-    def no_password() -> NoReturn:
+    def password() -> str:
         # Without this OpenSSL would ask on the terminal.
+        if certificate.passphrase is not None:
+            return certificate.passphrase.reveal()
         raise Misconfigured(
             f"the key of credential {certificate.name} ({certificate.key}) is encrypted",
-            remedy="name a key without a pass phrase, or make a proxy certificate",
+            remedy="give its pass phrase in the credentials file, name a key without one, or make a proxy certificate",
         )
 
     try:
-        settings.load_cert_chain(certificate.certificate, certificate.key or None, password=no_password)
+        settings.load_cert_chain(certificate.certificate, certificate.key or None, password=password)
     except OSError as error:
         raise Misconfigured(
             f"the certificate of credential {certificate.name} ({certificate.certificate}) cannot be used: "

@@ -6,7 +6,9 @@ it is installed (`webdav_verbs.py`), and is done without it elsewhere.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
+from os import urandom
 from typing import TYPE_CHECKING
 
 from .digest_headers import digests_of
@@ -15,8 +17,8 @@ from .http_reader import HttpReader, make_reader
 from .http_visit import Visit, entry_of, refused
 from .http_writer import CONTENT_TYPE, STORED, StreamWriter, receipt_of
 from .webdav_list import BODY, entries, entry_at, fields_of
-from .webdav_names import as_folder, over_http, split
-from .webdav_server import WebdavRequests
+from .webdav_names import as_folder, beside, has_escapes, over_http, split
+from .webdav_server import NO_MOVE, WebdavRequests
 from .webdav_writer import NEW, WebdavWriter
 from .wire import origin_of
 
@@ -30,9 +32,8 @@ if TYPE_CHECKING:
     from .locations import Location
     from .values import CopyStep, Entry, Incoming
 
+_ANY_RANGE = re.compile(r"bytes ([0-9]{1,18})-(-?[0-9]{1,18})/([0-9]{1,18})")
 _MOVED: Final = frozenset({200, 201, 204})
-_NO_MOVE: Final = frozenset({400, 403, 405, 501, 502})
-"""Answers to a MOVE that the server, or this credential there, cannot do."""
 _LAST_WORDS_SECONDS: Final = 5.0
 """How long the removal of an unfinished upload may take after the run was stopped."""
 
@@ -48,20 +49,30 @@ class WebdavStore(WebdavRequests):
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
     ) -> HttpReader:
         location = over_http(location)
-        fields: list[tuple[str, str]] = []
-        if start or length is not None:
-            last = "" if length is None else str(start + max(length, 1) - 1)
-            fields.append(("Range", f"bytes={start}-{last}"))
-            if version is not None:
-                fields.append(("If-Range", version))
-        visit = self._request("GET", location, "read", fields, into=self._context.view)
+        visit = self._get(location, start, length, version)
         try:
+            total = impossible_range(visit)
+            if total is not None:
+                visit.answer.close()
+                if start > total:
+                    raise Changed(f"{visit.what()}: has {total} bytes, byte {start} was asked for")
+                visit = self._get(location, start, total - start, version)
+                length = total - start
             _insist_on_version(visit, version)
             self._refuse_index(visit, location)
             return make_reader(visit, location, start, length, version)
         except BaseException:
             visit.answer.close()
             raise
+
+    def _get(self, location: Location, start: int, length: int | None, version: str | None) -> Visit:
+        fields: list[tuple[str, str]] = []
+        if start or length is not None:
+            last = "" if length is None else str(start + max(length, 1) - 1)
+            fields.append(("Range", f"bytes={start}-{last}"))
+            if version is not None:
+                fields.append(("If-Range", version))
+        return self._request("GET", location, "read", fields, into=self._context.view)
 
     def _refuse_index(self, visit: Visit, location: Location) -> None:
         """Raises LocalRefused where the page is a server's view of a folder, which is no file."""
@@ -200,24 +211,56 @@ class WebdavStore(WebdavRequests):
         visit = self._move(place, final, "F")
         if visit.answer.status == 412:
             visit.answer.read_all(4096)
-            self._refuse_to_replace(final)
+            self.refuse_to_replace(final)
             visit = self._move(place, final, "T")
         status = visit.answer.status
         if status in _MOVED:
             visit.answer.read_all(4096)
+            self._insist_on_name(final)
             return
         error = refused(visit, writing=True)
-        self._refuse_to_replace(final)
-        if status in _NO_MOVE:
+        self.refuse_to_replace(final)
+        if status in NO_MOVE or has_escapes(final):
             raise Unsupported(error.what, host=error.host)
         if isinstance(error, (Denied, NotFound)):
             raise ServerFault(error.what, host=error.host)
         raise error
 
-    def _refuse_to_replace(self, final: Location) -> None:
+    def _insist_on_name(self, final: Location) -> None:
+        """Raises Unsupported where the file was moved to another name: XRootD 5 takes the escapes for part of it."""
+        if not has_escapes(final):
+            return
+        try:
+            self.stat(final)
+        except NotFound:
+            path, query = split(final)
+            self._delete(final.with_path(path.replace("%", "%25") + query))
+            raise Unsupported(
+                f"{final.shown}: the server does not decode names in the field Destination"
+            ) from None
+
+    def try_names(self, location: Location) -> None:
+        """Learns, once, whether the server understands escapes in `Destination`, by moving an empty file."""
+        known = self.known(location)
+        if known.names_tried or known.in_place:
+            return
+        known.names_tried = True
+        name = f".wf-{urandom(8).hex()}"
+        place, final = beside(location, f"{name}.part"), beside(location, f"{name}%20.part")
+        self.put_body(place, b"", new=True)
+        try:
+            self.rename(place, final)
+        except Unsupported:
+            known.misreads = True
+            final = place
+        self._delete(final)
+
+    def refuse_to_replace(self, final: Location) -> None:
         with suppress(NotFound):
             if self.stat(final).is_directory:
-                raise LocalRefused(f"cannot write {final.shown}: a folder is in its place", remedy="remove it")
+                raise LocalRefused(
+                    f"cannot write {final.shown}: a folder is in its place", remedy="remove it"
+                )
 
     def _move(self, place: Location, final: Location, overwrite: str) -> Visit:
         origin, target = origin_of(final.url)
@@ -254,6 +297,15 @@ class WebdavStore(WebdavRequests):
         if entry.is_directory:
             raise _a_folder(location)
         return entry
+
+
+def impossible_range(visit: Visit) -> int | None:
+    """The whole size, where the answer's range lies behind it or has no end: XRootD 5 counts so. None for all others."""
+    match = _ANY_RANGE.fullmatch(visit.answer.headers.get("content-range") or "")
+    if visit.answer.status != 206 or match is None:
+        return None
+    first, last, total = (int(text) for text in match.groups())
+    return total if not first <= last < total else None
 
 
 def _insist_on_version(visit: Visit, version: str | None) -> None:

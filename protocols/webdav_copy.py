@@ -10,27 +10,23 @@ Either way the copy is made under a name of our own and moved to its place when 
 from __future__ import annotations
 
 import hashlib
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .errors import Broken, Denied, NotFound, ServerFault, TransferError, Unsupported
+from .errors import Broken, Denied, ServerFault, TransferError, Unsupported
 from .http_visit import refused
 from .values import CopyStep, Receipt
-from .webdav_names import beside
+from .webdav_names import beside, is_misread
+from .webdav_progress import await_end
 from .wire import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Final
 
-    from .http_visit import Visit
     from .locations import Location
     from .webdav import WebdavStore
 
 _STARTED: Final = frozenset({200, 201, 202})
-_LINE_MOST: Final = 4096
-_STATUS_TOLD: Final = re.compile(r"\b([45][0-9]{2})\b")
 _NO_SUCH_COPY: Final = frozenset({400, 403, 404, 405, 409, 412, 415, 422, 424, 500, 501, 502, 503, 504})
 """Answers after which the bytes had better stream: the streams tell what is really wrong."""
 
@@ -38,15 +34,21 @@ _NO_SUCH_COPY: Final = frozenset({400, 403, 404, 405, 409, 412, 415, 422, 424, 5
 def copied(store: WebdavStore, source: Location, destination: Location) -> CopyStep:
     """The finished copy. Raises NotFound for an absent source, Unsupported where no server will do it."""
     here, there = origin_of(source.url)[0], origin_of(destination.url)[0]
+    if is_misread(destination):
+        raise Unsupported(
+            f"{destination.shown}: some servers take this for another name in the field Destination"
+        )
     if here != there:
         _insist_on_tls(source, destination)
+    elif not store.presents_the_same(source, destination):
+        raise Unsupported(f"{source.shown} and {destination.shown} are used with different credentials")
     entry = store.refuse_folder(source)
     size = entry.size
     place = beside(destination, f".wf-{_token(source, destination)}.part")
     store.make_parents(destination)
     try:
         if here == there:
-            _copy_inside(store, source, place)
+            _copy_at_one(store, source, place)
         else:
             _copy_between(store, source, place)
         held, digests = store.held(place)
@@ -86,6 +88,16 @@ def _copy_inside(store: WebdavStore, source: Location, place: Location) -> None:
         raise Unsupported(error.what, host=error.host) from None
 
 
+def _copy_at_one(store: WebdavStore, source: Location, place: Location) -> None:
+    """By COPY; a server that takes that for a copy to another one needs leave for itself."""
+    try:
+        _copy_inside(store, source, place)
+    except Unsupported:
+        if not origin_of(source.url)[0].tls:
+            raise
+        _copy_between(store, source, place)
+
+
 def _copy_between(store: WebdavStore, source: Location, place: Location) -> None:
     """Has the destination fetch; where it cannot, has the source send."""
     try:
@@ -117,46 +129,4 @@ def _third_party(
         if visit.answer.status in _NO_SUCH_COPY:
             raise Unsupported(error.what, host=error.host)
         raise error
-    _await_end(visit)
-
-
-def _await_end(visit: Visit) -> None:
-    """Returns when the server says `success`. Raises Unsupported for `failure`, Broken for an end without either."""
-    last = ""
-    try:
-        for line in _lines(visit):
-            words = line.strip()
-            if words.lower().startswith(("success", "failure", "failed", "aborted")):
-                last = words
-    finally:
-        visit.answer.close()
-    if last.lower().startswith("success"):
-        return
-    if not last:
-        raise Broken(
-            f"{visit.what()}: ended without telling whether the copy worked", host=visit.origin.authority
-        )
-    raise _failure(visit, last)
-
-
-def _failure(visit: Visit, last: str) -> TransferError:
-    from ..credentials.redaction import printable, redact
-
-    text = f"{visit.what()}: {printable(redact(last))[:200]}"
-    status = _STATUS_TOLD.search(last)
-    if visit.method == "COPY" and status and status[1] == "404":
-        return NotFound(text, host=visit.origin.authority)
-    return Unsupported(text, host=visit.origin.authority)
-
-
-def _lines(visit: Visit) -> Iterator[str]:
-    """The lines of the body, of which each is short."""
-    rest = b""
-    while view := visit.answer.read():
-        *lines, rest = (rest + bytes(view)).split(b"\n")
-        if len(rest) > _LINE_MOST:
-            raise ServerFault(
-                f"{visit.what()}: the progress of the copy makes no sense", host=visit.origin.authority
-            )
-        yield from (line.decode("utf-8", "replace") for line in lines)
-    yield rest.decode("utf-8", "replace")
+    await_end(visit, insist=True)

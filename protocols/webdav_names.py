@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SECURE: Final = frozenset({"https", "webdavs", "davs", "gsidavs"})
 _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*")
+_MISREAD = re.compile(rb"[;?#%\x00-\x1f\x7f]")
 _END = re.compile(r"[?#]|$")
 
 
@@ -52,6 +53,18 @@ def split(location: Location) -> tuple[str, str]:
     found = _END.search(path)
     assert found is not None
     return path[: found.start()] or "/", path[found.start() :]
+
+
+def is_misread(location: Location) -> bool:
+    """Whether some servers take the path for another one where it stands in a header field.
+
+    They decode it too early or twice: wsgidav moves `a%3Bb` to `a`. As the target of a request it is understood.
+    """
+    return any(_MISREAD.search(part) for part in parts_of(split(location)[0]))
+
+
+def has_escapes(location: Location) -> bool:
+    return "%" in split(location)[0]
 
 
 def parts_of(path: str) -> tuple[bytes, ...]:

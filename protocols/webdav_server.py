@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+from os import urandom
 from typing import TYPE_CHECKING
 
+from .errors import LocalRefused
 from .http import HttpStore
 from .http_visit import Shown, Visit, for_origin
 from .redirects import STATUSES, Trail, is_redirect
 from .webdav_login import challenge_of, pair_of
-from .webdav_names import as_folder, over_http, split
+from .webdav_names import above, as_folder, beside, over_http, split
 from .wire import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from .exchange import Answer
     from .locations import Location
     from .webdav_login import Challenge, Pair
     from .wire import Origin
 
+NO_MOVE: Final = frozenset({400, 403, 405, 501, 502})
+"""Answers to a MOVE that the server, or this credential there, cannot do."""
+
 
 class Known:
     """One server's habits, as far as they showed."""
 
-    __slots__ = ("adler", "asked", "challenge", "folders", "in_place", "no_macaroons")
+    __slots__ = (
+        "adler",
+        "asked",
+        "challenge",
+        "cuts_names",
+        "folders",
+        "in_place",
+        "misreads",
+        "move_tried",
+        "names_tried",
+        "no_macaroons",
+    )
 
     def __init__(self) -> None:
         self.asked = False
         """It was asked what it wants, before a password was sent in the clear."""
         self.challenge: Challenge | None = None
         """It wants digest authentication."""
+        self.cuts_names: bool | None = None
+        """It takes `?` in a name for the end of it; None: nobody asked."""
         self.in_place = False
         """It refuses MOVE: files are stored under their final name at once."""
+        self.misreads = False
+        """It moves to another name where the right one has escapes."""
+        self.move_tried = self.names_tried = False
         self.adler = False
         """It tells the Adler-32 of what it stores."""
         self.folders: set[str] = set()
@@ -56,6 +78,36 @@ class WebdavRequests(HttpStore):
         if found is None:
             found = self._servers[origin] = Known()
         return found
+
+    def _request(
+        self,
+        method: str,
+        location: Location,
+        purpose: str,
+        fields: Sequence[tuple[str, str]],
+        *,
+        body: memoryview | bytes | None = None,
+        into: memoryview | None = None,
+    ) -> Visit:
+        """As in `HttpStore`, for names that the server can have."""
+        self._insist_on_whole_name(location)
+        return super()._request(method, location, purpose, fields, body=body, into=into)
+
+    def _insist_on_whole_name(self, location: Location) -> None:
+        """Raises LocalRefused for a `?` in a name at XRootD, which would look at, replace or remove what stands before it."""
+        if "%3f" not in location.url.lower():
+            return
+        known = self.known(location)
+        if known.cuts_names is None:
+            origin = origin_of(location.url)[0]
+            answer = self._wire.exchange("OPTIONS", origin, "/")
+            answer.read_all(4096)
+            known.cuts_names = (answer.headers.get("server") or "").lower().startswith("xrootd")
+        if known.cuts_names:
+            raise LocalRefused(
+                f"{location.shown}: this server takes a question mark for the end of the name",
+                remedy="choose another name",
+            )
 
     def _visit(
         self,
@@ -117,6 +169,7 @@ class WebdavRequests(HttpStore):
 
     def shown_for(self, method: str, location: Location, purpose: str) -> Shown:
         """What is presented with one request at `location`, which is over http."""
+        self._insist_on_whole_name(location)
         origin, target = origin_of(location.url)
         return self._dressed(self._shown(location, origin, purpose), method, origin, target)
 
@@ -132,6 +185,11 @@ class WebdavRequests(HttpStore):
             return self._renewed(location, "write", refused)
         return self._dressed(shown, method, origin, target)
 
+    def presents_the_same(self, one: Location, other: Location) -> bool:
+        """Whether two locations on one server are used with one credential."""
+        origin = origin_of(one.url)[0]
+        return self._shown(one, origin, "read")[1:3] == self._shown(other, origin, "write")[1:3]
+
     def status_of(
         self,
         method: str,
@@ -145,8 +203,6 @@ class WebdavRequests(HttpStore):
 
     def make_parents(self, location: Location) -> bool:
         """Whether a folder above `location` was made: level by level from the deepest one that exists."""
-        from .webdav_names import above
-
         folder = above(over_http(location))
         return folder is not None and folder.path != "/" and self._make_level(folder)
 
@@ -167,17 +223,17 @@ class WebdavRequests(HttpStore):
         visit.answer.read_all(4096)
         return visit.answer.status
 
-    def can_move(self, location: Location) -> bool:
-        """Whether the server takes MOVE in the folder of `location`, by its own words; True where it says nothing."""
-        from .webdav_names import beside
-
+    def try_move(self, location: Location) -> None:
+        """Learns, once, whether the server takes MOVE: what OPTIONS says of it is wrong at too many."""
         known = self.known(location)
-        visit = self.status_of("OPTIONS", beside(over_http(location), ""))
+        if known.move_tried:
+            return
+        known.move_tried = True
+        absent, nowhere = (beside(over_http(location), f".wf-{urandom(8).hex()}.part") for _ in range(2))
+        origin, target = origin_of(nowhere.url)
+        visit = self.status_of("MOVE", absent, (("Destination", origin.url(target)), ("Overwrite", "F")))
         visit.answer.read_all(4096)
-        allowed = visit.answer.headers.get("allow") if visit.answer.status in (200, 204) else None
-        if allowed and "MOVE" not in {word.strip().upper() for word in allowed.split(",")}:
-            known.in_place = True
-        return not known.in_place
+        known.in_place = known.in_place or visit.answer.status in NO_MOVE
 
 
 def _pair(shown: Shown) -> Pair | None:

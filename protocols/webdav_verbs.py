@@ -17,6 +17,7 @@ from webdav4.http import Client as Sender  # type: ignore[import-untyped]
 from .errors import ServerFault
 from .http_visit import refused
 from .statuses import kind_of
+from .webdav_progress import await_end
 from .webdav_xml import NotMultistatus, responses
 from .wire import origin_of
 
@@ -75,7 +76,7 @@ class _OverWire(httpx.BaseTransport):
         absent = request.method == "DELETE" and visit.answer.status in (404, 410)
         if visit.answer.status not in (200, 201, 204) and not absent:
             _raise_refusal(visit)
-        visit.answer.read_all(4096)
+        await_end(visit, insist=False)
         return httpx.Response(204)
 
 

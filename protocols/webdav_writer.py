@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import Broken, Exists, NotFound, ServerFault, Stopped, TransferError, Unsupported
 from .http_writer import StreamWriter
 from .values import Receipt
-from .webdav_names import beside
+from .webdav_names import beside, has_escapes, is_misread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,10 @@ class WebdavWriter:
         self._began = 0.0
         if not self._whole:
             store.make_parents(location)
-            store.can_move(location)
+            if not is_misread(location):
+                store.try_move(location)
+                if has_escapes(location):
+                    store.try_names(location)
         self._place = self._partial(incoming.token)
         self._touched = False
         """Something of ours may be at `_place`."""
@@ -66,7 +69,9 @@ class WebdavWriter:
         return self._place is not self._location
 
     def _partial(self, token: str) -> Location:
-        if self._known.in_place:
+        known, location = self._known, self._location
+        if known.in_place or is_misread(location) or (known.misreads and has_escapes(location)):
+            self._store.refuse_to_replace(self._location)
             return self._location
         return beside(self._location, f".wf-{token}.part")
 
@@ -175,7 +180,10 @@ class WebdavWriter:
         try:
             self._store.rename(self._place, self._location)
         except Unsupported:
-            self._known.in_place = True
+            if has_escapes(self._location):
+                self._known.misreads = True
+            else:
+                self._known.in_place = True
             return False
         return True
 

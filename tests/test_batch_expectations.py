@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 from wf.checksum.digest import Digest
+from wf.checksum.meta import Expectation, Expectations, MetaError, load_meta, read_meta_files
 from wf.transfer.batches import load_batch
-from wf.transfer.expectations import (
-    Expectation,
-    MetaError,
-    apply_expectations,
-    load_meta,
-    read_meta_files,
-)
+from wf.transfer.expectations import apply_expectations
 from wf.transfer.requests import Transfer
 
 A, B = "aa" * 32, "bb" * 32
@@ -35,8 +30,21 @@ def batch_of(**more: object) -> object:
     return load_batch(json.dumps([item | more, {"type": "mkdir", "target": {"url": "d"}}]))
 
 
+def told(text: str) -> Expectations:
+    found = Expectations()
+    for lfn, expectation in load_meta(text.encode(), origin="x.meta"):
+        found.add(lfn, expectation)
+    return found
+
+
+def problem(found: Expectations, lfn: str = "f") -> str:
+    expectation = found.get(lfn)
+    assert expectation is not None
+    return expectation.problem
+
+
 def informed(text: str, **more: object) -> Transfer:
-    batch = apply_expectations(batch_of(**more), load_meta(text, origin="x.meta"))  # type: ignore[arg-type]
+    batch = apply_expectations(batch_of(**more), told(text))  # type: ignore[arg-type]
     assert len(batch.requests) == 2
     request = batch.requests[0]
     assert isinstance(request, Transfer)
@@ -44,35 +52,46 @@ def informed(text: str, **more: object) -> Transfer:
 
 
 def test_an_entry_is_an_expectation() -> None:
-    found = load_meta(meta(("f", {"size": "3", "checksum.type": "sha256", "checksum.value": A, "user": "x"})))
-    assert found.get("f") == Expectation(DIGEST_A, 3, ".meta")
-    assert (len(found), "f" in found, found.problem("f"), found.get("g")) == (1, True, "", None)
+    found = told(meta(("f", {"size": "3", "checksum.type": "sha256", "checksum.value": A, "user": "x"})))
+    assert (list(found), found.get("g")) == (["f"], None)
+    assert found.get("f") == Expectation(DIGEST_A, 3, "x.meta")
 
 
-@pytest.mark.parametrize("text", ["", "[]", b"", b"[]", "\ufeff[]", " [ ] ", b"\n"])
-def test_a_document_without_entries_says_nothing(text: str | bytes) -> None:
-    assert len(load_meta(text)) == 0
+@pytest.mark.parametrize("text", ["", "[]", "\ufeff[]", " [ ] ", "\n"])
+def test_a_document_without_entries_says_nothing(text: str) -> None:
+    assert len(told(text)) == 0
 
 
-def test_an_entry_without_expectation_says_nothing() -> None:
-    assert len(load_meta('[{"_id": "f"}, {"_id": "g", "_attributes": {"user": "x"}}]')) == 0
+def test_an_entry_without_expectation_asks_for_nothing() -> None:
+    text = '[{"_id": "f"}, {"_id": "g", "_attributes": {"user": "x"}}]'
+    assert informed(text) == batch_of().requests[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [3, "3", 3.0])
+def test_a_size_is_a_number_or_its_digits(size: object) -> None:
+    assert informed(meta(("f", {"size": size}))).size == 3
+
+
+@pytest.mark.parametrize("size", [-1, "-1", 3.5, True, "3 B", "9" * 19, float("inf"), [3]])
+def test_what_is_no_size_is_the_problem_of_its_file(size: object) -> None:
+    assert problem(told(meta(("f", {"size": size})))) == "x.meta: [0]: size is not a number of bytes"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("document", "message"),
     [
-        ("{{", "x.meta:1:2: not JSON"),
-        ('{"_id": "f"}', "x.meta: expected an array, found an object"),
-        ("[[]]", r"x.meta: \[0\]: expected an object, found an empty array"),
-        ("[{}, 1]", r"x.meta: \[0\]._id: expected a logical name, found null"),
-        ('[{"_id": "f", "_attributes": []}]', r"x.meta: \[0\]._attributes: expected an object"),
+        (b"{{", "x.meta: not JSON .*: line 1 column 2"),
+        (b'{"_id": "f"}', "x.meta: expected a JSON list"),
+        (b"[[]]", r"x.meta: \[0\]: expected an object"),
+        (b"[{}, 1]", r'x.meta: \[0\]: "_id" is not a logical name'),
+        (b'[{"_id": "f", "_attributes": []}]', r'x.meta: \[0\]: "_attributes" is not an object'),
         (b'["\xff"]', "x.meta: not JSON in UTF-8"),
-        ("[" * 100_000, "x.meta: not JSON"),
+        (b"[" * 100_000, "x.meta: not JSON"),
     ],
 )
-def test_what_is_no_meta_document(text: str | bytes, message: str) -> None:
+def test_what_is_no_meta_document(document: bytes, message: str) -> None:
     with pytest.raises(MetaError, match=message):
-        load_meta(text, origin="x.meta")
+        list(load_meta(document, origin="x.meta"))
 
 
 def test_a_transfer_without_expectation_gets_that_of_its_logical_name() -> None:
@@ -101,37 +120,34 @@ def test_entries_that_differ_fail_the_request_that_needs_them(tmp_path: Path) ->
     Path(paths[0]).write_text(meta(("f", {"checksum.value": A}), ("g", {"checksum.value": A})))
     Path(paths[1]).write_text(meta(("f", {"checksum.value": B}), ("g", {"checksum.value": A, "size": 1})))
     found = read_meta_files(paths)
-    assert found.get("f") is None
-    assert found.problem("f") == f'{paths[0]} and {paths[1]} expect different content of "f"'
+    assert problem(found) == f"{paths[0]} and {paths[1]} expect different content of f"
     assert found.get("g") == Expectation(DIGEST_A, 1, paths[0])
     (request, _) = apply_expectations(batch_of(), found).requests  # type: ignore[arg-type]
     assert isinstance(request, Transfer)
-    assert {source.problem for source in request.sources} == {found.problem("f")}
+    assert {source.problem for source in request.sources} == {problem(found)}
     (own, _) = apply_expectations(batch_of(checksum={"value": A}), found).requests  # type: ignore[arg-type]
     assert isinstance(own, Transfer) and own.sources[0].problem == ""
 
 
 def test_a_third_entry_does_not_heal_a_contradiction() -> None:
     entries = [("f", {"checksum.value": value}) for value in (A, B, A)]
-    assert "expect different content" in load_meta(meta(*entries)).problem("f")  # type: ignore[arg-type]
+    assert "expect different content" in problem(told(meta(*entries)))  # type: ignore[arg-type]
 
 
 def test_sizes_that_differ_are_a_contradiction_too() -> None:
-    found = load_meta(meta(("f", {"size": 1}), ("f", {"size": "2"})))
-    assert found.problem("f") and found.get("f") is None
+    assert "expect different content" in problem(told(meta(("f", {"size": 1}), ("f", {"size": "2"}))))
 
 
 def test_digests_of_two_algorithms_do_not_contradict_each_other() -> None:
     md5 = {"checksum.type": "md5", "checksum.value": "0" * 32}
-    assert load_meta(meta(("f", {"checksum.value": A}), ("f", md5))).get("f") == Expectation(
-        DIGEST_A, None, ".meta"
-    )
+    found = told(meta(("f", {"checksum.value": A}), ("f", md5)))
+    assert found.get("f") == Expectation(DIGEST_A, None, "x.meta")
 
 
 def test_a_malformed_digest_is_the_problem_of_its_file_alone() -> None:
-    found = load_meta(meta(("f", {"checksum.value": "xyz"}), ("g", {"checksum.value": A})), origin="x.meta")
-    assert found.problem("f").startswith('x.meta: [0]._attributes["checksum.value"]: the sha256 value is not')
-    assert found.get("g") is not None
+    found = told(meta(("f", {"checksum.value": "xyz"}), ("g", {"checksum.value": A})))
+    assert problem(found) == "x.meta: [0]: the sha256 value is not hexadecimal"
+    assert problem(found, "g") == ""
 
 
 def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
@@ -139,8 +155,7 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> Non
     good.write_text(meta(("f", {"checksum.value": A})))
     bad.write_text("[")
     found = read_meta_files([str(absent), str(bad), str(good)])
-    assert found.get("f") is not None
-    assert found.faults == [
-        f"{absent}: No such file or directory",
-        f"{tmp_path}/bad\\n.meta:1:2: not JSON: Expecting value",
-    ]
+    assert list(found) == ["f"]
+    first, second = found.faults
+    assert first == f"{absent}: No such file or directory"
+    assert second.startswith(f"{tmp_path}/bad\\n.meta: not JSON in UTF-8: Expecting value: line 1 column 2")

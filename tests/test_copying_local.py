@@ -133,22 +133,27 @@ def test_a_copy_with_the_wrong_digest_is_not_published(tmp_path: Path, data: byt
     assert not leftovers(tmp_path)
 
 
-def test_a_file_that_grows_while_it_is_copied_is_not_published(tmp_path: Path) -> None:
+def test_a_file_that_grows_while_it_is_copied_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a").write_bytes(BIG)
     grown = threading.Event()
-    first = pump.Hashing.update
+    begin = pump.Hashing.__init__
 
-    def grow(self: pump.Hashing, view: memoryview) -> None:
-        with open(tmp_path / "a", "ab") as file:
-            file.write(b"more")
-        grown.set()
-        first(self, view)
+    def begin_growing(self: pump.Hashing, algorithms: tuple[str, ...] = ()) -> None:
+        begin(self, algorithms)
+        update = self.update
 
-    pump.Hashing.update = grow  # type: ignore[method-assign]
-    try:
-        done = execute([transfer(0, tmp_path / "a", tmp_path / "b")])
-    finally:
-        pump.Hashing.update = first  # type: ignore[method-assign]
+        def grow(view: memoryview) -> None:
+            with open(tmp_path / "a", "ab") as file:
+                file.write(b"more")
+            grown.set()
+            update(view)
+
+        self.update = grow
+
+    monkeypatch.setattr(pump.Hashing, "__init__", begin_growing)
+    done = execute([transfer(0, tmp_path / "a", tmp_path / "b")])
 
     assert grown.is_set()
     assert (done.exit, done[0].error.code, done[0].error.end) == (75, "changed", End.SOURCE)

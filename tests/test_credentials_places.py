@@ -287,8 +287,27 @@ def test_what_still_works_in_a_boto_file_is_used(tmp_path: Path) -> None:
     assert json.loads(found.document.reveal())["refresh_token"] == "canary%"
 
 
-def test_an_emulator_needs_nothing() -> None:
-    assert isinstance(find("gs", "bucket", STORAGE_EMULATOR_HOST="http://127.0.0.1:1"), Anonymous)
+def test_an_emulator_is_told_no_secret(tmp_path: Path) -> None:
+    key = private(tmp_path / "key.json", '{"type": "service_account"}')
+    for host in ("http://127.0.0.1:1", "127.0.0.1:1"):
+        found = find(
+            "gs",
+            "",
+            STORAGE_EMULATOR_HOST=host,
+            GOOGLE_CLOUD_PROJECT="proj",
+            GOOGLE_APPLICATION_CREDENTIALS=str(key),
+        )
+        assert isinstance(found, Google)
+        assert (found.form, found.endpoint, found.project) == ("anonymous", "http://127.0.0.1:1", "proj")
+        assert not found.document
+
+
+def test_the_project_is_the_documents_own_unless_another_is_named(tmp_path: Path) -> None:
+    path = private(tmp_path / "key.json", '{"type": "service_account", "project_id": "own"}')
+    variables = {"GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+    for more, project in (({}, "own"), ({"GOOGLE_CLOUD_PROJECT": "other"}, "other")):
+        found = find("gs", "", **variables, **more)
+        assert isinstance(found, Google) and found.project == project
 
 
 # Globus

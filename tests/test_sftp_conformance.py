@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from servers.faults import cut, fault_proxy, stall
-from servers.sshd import Keys, Sshd, make_keys, sshd
-from wf.protocols.conformance import StoreConformance
+from servers.sshd import PHRASE, Keys, Sshd, asyncssh_server, make_keys, sshd
+from wf.credentials.kinds import Secret, SshKey
+from wf.protocols.conformance import StoreConformance, make_context
 from wf.protocols.locations import Location, parse_location
 from wf.protocols.registry import SFTP
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wf.protocols.capability import Capability
+    from wf.protocols.context import Context
     from wf.protocols.contract import Store
 
 
@@ -81,6 +83,33 @@ class TestOpenSsh(SftpConformance):
             yield parse_location(f"sftp://127.0.0.1:{faulty.port}{openssh.folder}/stalled")
 
 
+class TestParamiko(TestOpenSsh):
+    """The key has a pass phrase, which `ssh` would ask a terminal for."""
+
+    @pytest.fixture
+    def context(self, keys: Keys) -> Context:
+        key = SshKey(str(keys.locked), passphrase=Secret(PHRASE), name="locked", origin="the test")
+        return make_context(credential=key)
+
+
+@pytest.fixture(scope="module")
+def asyncssh(keys: Keys) -> Iterator[Sshd]:
+    with asyncssh_server(keys) as server:
+        yield server
+
+
+class TestAsyncSsh(SftpConformance):
+    @pytest.fixture(autouse=True)
+    def ssh(self, asyncssh: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", f"{asyncssh.path}:{os.environ['PATH']}")
+
+    @pytest.fixture
+    def place(self, asyncssh: Sshd) -> Location:
+        folder = asyncssh.folder / str(next(self._numbers))
+        folder.mkdir()
+        return parse_location(f"{asyncssh.url}{folder}")
+
+
 class TestWithoutSubsystem(SftpConformance):
     """Spoken to as the old scp did."""
 
@@ -90,7 +119,9 @@ class TestWithoutSubsystem(SftpConformance):
 
     @pytest.fixture
     def capability(self) -> Capability:
-        return SFTP._replace(read_range=False, read_version=False, write_needs_size=True, list=False)
+        return SFTP._replace(
+            read_range=False, read_version=False, write_needs_size=True, write_resume=False, list=False
+        )
 
     @pytest.fixture
     def place(self, old: Sshd) -> Location:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from servers.apache import PASSWORD, TOKEN, USER
 from servers.faults import cut, fault_proxy, stall
-from webdav_servers import aged, apache_service, at, dav, fresh, nginx_service, wsgi_service
+from webdav_servers import aged, apache_service, at, dav, fresh, nginx_service, wsgi_service, xrootd_service
 from wf.credentials.kinds import Basic, Bearer, Certificate, Secret
 from wf.protocols.capability import Publish
 from wf.protocols.conformance import StoreConformance, make_context
+from wf.protocols.conformance_tools import odd_names
 from wf.protocols.registry import WEBDAV
 from wf.protocols.tls import tls_context
 
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from servers.nginx import Nginx
     from servers.tls import TlsFiles
     from servers.wsgi_dav import WsgiDav
+    from servers.xrootd_dav import XrootdDav
     from wf.protocols.capability import Capability
     from wf.protocols.context import Context
     from wf.protocols.contract import Store
     from wf.protocols.locations import Location
 
-__all__ = ["apache_service", "dav", "nginx_service", "wsgi_service"]
+__all__ = ["apache_service", "dav", "nginx_service", "wsgi_service", "xrootd_service"]
 
 
 class WebdavConformance(StoreConformance):
@@ -141,3 +143,58 @@ class TestNginxWithoutMove(WebdavConformance):
 
     test_the_service_copies = None
     test_what_is_absent_is_not_copied = None
+
+
+class TestXrootd(WebdavConformance):
+    """Over TLS. It has no ETags, and tells checksums."""
+
+    refused_names = frozenset({"question?mark=1"})
+
+    @pytest.fixture
+    def capability(self) -> Capability:
+        return WEBDAV._replace(digest=("md5", "adler32", "crc32c"), read_version=False)
+
+    @pytest.fixture
+    def context(self, tls_files: TlsFiles) -> Context:
+        return make_context(tls=tls_context({"SSL_CERT_FILE": str(tls_files.ca)}))
+
+    @pytest.fixture
+    def place(self, xrootd_service: XrootdDav) -> Location:
+        name = fresh(xrootd_service.roots[0] / "open")
+        self.root = xrootd_service.roots[0] / "open" / name
+        return at(xrootd_service.url(f"open/{name}"))
+
+    @pytest.mark.parametrize(("start", "length"), [(1, None), (0, 10), (5, 10), (3145744, 100)])
+    def test_a_range_is_read(
+        self, store: Store, capability: Capability, place: Location, start: int, length: int | None
+    ) -> None:
+        """Without lengths that do not fit 32 bits, which it takes for their remainder."""
+        super().test_a_range_is_read(store, capability, place, start, length)
+
+    def test_odd_names_are_listed_as_locations_spell_them(
+        self, store: Store, capability: Capability, place: Location
+    ) -> None:
+        """It sends names as they are, so that `%20` in one is taken for a blank, and a newline for the end."""
+        unlike = ("%20", "\n", "?")
+        names = {
+            spelled for name, spelled, _ in odd_names("davs") if not any(part in name for part in unlike)
+        }
+        for name in names:
+            self.put(store, place.below("odd").below(name), b"odd")
+        assert {entry.path for entry in store.list(place.below("odd"), recursive=False)} == names
+
+
+class TestXrootdWithACertificate(TestXrootd):
+    """What the certificate may, strangers may not."""
+
+    @pytest.fixture
+    def context(self, tls_files: TlsFiles) -> Context:
+        pair = tls_files.client
+        client = Certificate(str(pair.certificate), str(pair.key), name="client", origin="the test")
+        return make_context(credential=client, tls=tls_context({"SSL_CERT_FILE": str(tls_files.ca)}, client))
+
+    @pytest.fixture
+    def place(self, xrootd_service: XrootdDav) -> Location:
+        name = fresh(xrootd_service.roots[0] / "kept")
+        self.root = xrootd_service.roots[0] / "kept" / name
+        return at(xrootd_service.url(f"kept/{name}"))

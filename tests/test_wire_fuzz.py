@@ -214,6 +214,18 @@ def test_no_request_is_split(target: str, name: str, value: str) -> None:
     assert head.count(b"\n") == head.count(b"\r\n") == len(lines) - 1
 
 
+@pytest.mark.parametrize("name", ["X-Host-Foo", "Ghost", "X-Forwarded-Host", "Old-User-Agent"])
+def test_a_field_that_only_sounds_like_ours_does_not_take_its_place(name: str) -> None:
+    head = Request("GET", Origin(False, "host", 80), "/", [(name, "x")], None).head(None, "")
+    assert b"\r\nHost: host\r\n" in head and b"\r\nUser-Agent: wf-transfer\r\n" in head
+
+
+@pytest.mark.parametrize("name", ["Host", "HOST", "User-Agent", "user-agent"])
+def test_a_field_that_is_given_takes_the_place_of_ours(name: str) -> None:
+    head = Request("GET", Origin(False, "host", 80), "/", [(name, "x")], None).head(None, "")
+    assert head.lower().count(f"\r\n{name.lower()}: ".encode()) == 1
+
+
 @without_deadline
 @given(st.text(max_size=40) | st.from_regex(r"https?://[a-z@:/?#\[\]0-9.%-]{0,30}", fullmatch=True))
 def test_any_text_is_a_url_or_refused(text: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from servers.apache import Apache, apache
 from servers.nginx import Nginx, nginx
 from servers.wsgi_dav import WsgiDav, wsgi_dav
+from servers.xrootd_dav import XrootdDav, xrootd_dav
 from wf.protocols.locations import Location, parse_location
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def dav(apache_service: Apache) -> Apache:
 @pytest.fixture(scope="session")
 def wsgi_service() -> Iterator[WsgiDav]:
     with wsgi_dav() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def xrootd_service(tls_files: TlsFiles) -> Iterator[XrootdDav]:
+    with xrootd_dav(tls_files) as server:
         yield server
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from .outcomes import Status
 from .requests import Transfer
 from .settings import Exit
 from .sinks import LinkageChecks, Totals
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

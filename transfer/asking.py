@@ -37,11 +37,13 @@ class Stores:
         environment: Mapping[str, str],
         *,
         stall: float,
+        accept_new_host_keys: bool = False,
         registry: Registry | None = None,
     ) -> None:
         self._registry = registry or Registry()
         self._surroundings = Surroundings(credentials, environment)
         self._stall = stall
+        self._accept_new_host_keys = accept_new_host_keys
         self._context: Context | None = None
         self._stores: dict[str, Store] = {}
 
@@ -87,6 +89,7 @@ class Stores:
                 tls=self._surroundings.tls,
                 proxies=self._surroundings.proxies,
                 log=Log(),
+                accept_new_host_keys=self._accept_new_host_keys,
             )
         return self._context
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
 
 from .batches import BatchError, load_batch
 from .planning import plan
 from .settings import Exit
+from .surroundings import LateCredentials
 from .version import VERSION
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from argparse import Namespace
@@ -39,9 +42,11 @@ def run_batch(
     except ValueError as error:
         complain(str(error))
         return Exit.CONFIGURATION
+    gc.freeze()
+    gc.enable()
     for warning in batch.warnings:
         complain(f"warning: {warning}")
-    credentials = _credentials(options, environment)
+    credentials = LateCredentials(partial(_credentials, options, environment))
     if options.dry_run:
         from .explanation import print_plan
 
@@ -162,7 +167,8 @@ def _with_expectations(batch: Batch, options: Namespace) -> Batch:
     found = sorted(entry for entry in os.listdir(".") if entry.endswith(".meta"))
     if not found and not options.meta:
         return batch
-    from .expectations import apply_expectations, read_meta_files
+    from ..checksum.meta import read_meta_files
+    from .expectations import apply_expectations
 
     asked = read_meta_files(options.meta)
     if asked.faults:

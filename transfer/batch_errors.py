@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from json import dumps
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     Path = tuple[str | int, ...]
 
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HARMLESS: Final = re.compile(r"[A-Za-z0-9 _.+-]{0,40}")
+_PLAIN_KEY: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_HARMLESS: Final = r"[A-Za-z0-9 _.+-]{0,40}"
 
 
 class BatchError(ValueError):
@@ -83,6 +80,9 @@ def mistaken(path: Path, expected: str, value: object, hint: str = "") -> Fault:
 
 def shown(value: object) -> str:
     """A decoded JSON value for people: what is short and cannot be a secret as it is, else only its kind."""
+    import re
+    from json import dumps
+
     if isinstance(value, dict):
         return "an object" if value else "an empty object"
     if isinstance(value, list):
@@ -90,7 +90,7 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         if not value:
             return "an empty string"
-        return dumps(value) if _HARMLESS.fullmatch(value) else f"a string of {len(value)} characters"
+        return dumps(value) if re.fullmatch(_HARMLESS, value) else f"a string of {len(value)} characters"
     if type(value) is int and value.bit_length() > 128:
         return "a very long number"
     return dumps(value)
@@ -98,11 +98,14 @@ def shown(value: object) -> str:
 
 def path_text(path: Path) -> str:
     """`[3].src_urls[0].url`; a key that is no plain word is quoted: `["checksum.type"]`."""
+    import re
+    from json import dumps
+
     parts: list[str] = []
     for step in path:
         if isinstance(step, int):
             parts.append(f"[{step}]")
-        elif _PLAIN_KEY.fullmatch(step):
+        elif re.fullmatch(_PLAIN_KEY, step):
             parts.append(f".{step}" if parts else step)
         else:
             parts.append(f"[{dumps(step if len(step) <= 60 else step[:57] + '...')}]")

@@ -7,7 +7,6 @@ something is wrong.
 from __future__ import annotations
 
 from sys import intern
-from typing import TYPE_CHECKING, Any
 
 from ..protocols.locations import parse_location
 from . import batch_schema
@@ -26,9 +25,10 @@ from .batch_values import (
 )
 from .requests import MakeDirectory, Remove, Transfer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final
+    from typing import Any, Final
 
     from ..checksum.digest import Digest
     from ..protocols.locations import Location

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..checksum.digest import SIZES, canonical_algorithm, parse_hex
 from . import batch_schema
 from .batch_errors import Fault, mistaken, shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
     from ..checksum.digest import Digest
     from .batch_errors import Path

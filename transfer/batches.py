@@ -7,17 +7,14 @@ request, so that no tree of the whole document is ever in memory.
 
 from __future__ import annotations
 
-import re
-from json import JSONDecoder
-from typing import TYPE_CHECKING, Any
-
 from .batch_errors import BatchError, Fault, line_and_column, path_text
 from .batch_requests import RequestReader
 from .requests import Batch
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Final, NoReturn
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, Final, NoReturn
 
     from .requests import Request
 
@@ -26,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchError", "load_batch"]
 
-_BLANK: Final = re.compile(r"[ \t\r\n]*")
-_BLANK_IN_LINE: Final = re.compile(r"[ \t\r]*")
+_BLANKS: Final = " \t\r\n"
+_BLANKS_IN_LINE: Final = " \t\r"
 _ARRAY: Final = "a JSON array of requests"
 _ARRAY_HINT: Final = "a batch is [ {request}, ... ], or one {request} a line"
 
@@ -152,8 +149,7 @@ def _lines(text: str, begin: int) -> Elements:
 
 def _after_line(text: str, end: int) -> int:
     """Where the next line that is not blank begins, after an object that ended at `end`."""
-    rest = _BLANK_IN_LINE.match(text, end)
-    at = rest.end() if rest else end
+    at = _blank(text, end, _BLANKS_IN_LINE)
     if at < len(text) and text[at] != "\n":
         raise _misplaced(
             text, at, "one object a line", "JSON Lines has no commas between objects; an array begins with ["
@@ -161,9 +157,12 @@ def _after_line(text: str, end: int) -> int:
     return _blank(text, at)
 
 
-def _blank(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    return match.end() if match else at
+def _blank(text: str, at: int, blanks: str = _BLANKS) -> int:
+    """Where the first character that is not blank stands."""
+    end = len(text)
+    while at < end and text[at] in blanks:
+        at += 1
+    return at
 
 
 def _object_instead(at: int, *, first: bool) -> Fault:
@@ -198,17 +197,43 @@ def _constant(name: str) -> NoReturn:
     raise _Refused(f"{name} is no JSON number")
 
 
-_scan: Final = JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).raw_decode
+def _scanner() -> Callable[[str, int], tuple[object, int]]:
+    """The scanner of the standard library's decoder, without the module `json`, which compiles patterns at its import."""
+    try:
+        from _json import make_scanner
+    except ImportError:
+        from json import JSONDecoder
+
+        return JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).raw_decode
+    from types import SimpleNamespace
+
+    asked = SimpleNamespace(
+        strict=True,
+        object_hook=None,
+        object_pairs_hook=_object,
+        parse_float=float,
+        parse_int=int,
+        parse_constant=_constant,
+    )
+    return make_scanner(asked)  # type: ignore[arg-type]
+
+
+_scan: Final = _scanner()
 
 
 def _decode(text: str, at: int) -> tuple[object, int]:
     """The JSON value that begins at `at`, and where it ends."""
     try:
         return _scan(text, at)
-    except (ValueError, RecursionError) as error:
-        from .batch_positions import fault_of_scan
+    except StopIteration as nothing:
+        from json import JSONDecodeError
 
-        raise fault_of_scan(text, at, error) from None
+        failure: Exception = JSONDecodeError("Expecting value", text, nothing.value)
+    except (ValueError, RecursionError) as error:
+        failure = error
+    from .batch_positions import fault_of_scan
+
+    raise fault_of_scan(text, at, failure)
 
 
 def _error(text: str, name: str, fault: Fault, start: int) -> BatchError:

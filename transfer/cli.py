@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from .command_words import COMMANDS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,7 +17,21 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code. A word like `cp` is a command only as the first argument."""
     _open_closed_streams()
-    return _flushed(_command(list(sys.argv[1:] if arguments is None else arguments)))
+    code = _flushed(_command(list(sys.argv[1:] if arguments is None else arguments)))
+    if arguments is None:
+        _end_at_once(code)
+    return code
+
+
+def _end_at_once(code: int) -> None:
+    """Ends the process without taking the interpreter apart, where nothing waits for that."""
+    import atexit
+    import threading
+
+    watched = sys.gettrace() is not None or sys.getprofile() is not None
+    waited_for = any(not thread.daemon for thread in threading.enumerate()[1:])
+    if not (watched or waited_for or atexit._ncallbacks()):
+        os._exit(code)
 
 
 def _command(words: list[str]) -> int:
@@ -64,23 +79,24 @@ def _flushed(code: int) -> int:
 def _batch(words: list[str]) -> int:
     import threading
 
+    # What is made until the batch has been planned stays: looking for garbage among it would find none.
+    gc.disable()
     from .batch_command import complain, run_batch
-    from .options import batch_parser, log_everything, settings_from
+    from .options import batch_parser, log_everything, plain_options, settings_from
     from .version import VERSION
 
-    parser = batch_parser()
-    options = parser.parse_args(words)
+    options = plain_options(words) or batch_parser().parse_args(words)
     if options.version:
         print(f"wf-transfer {VERSION}")
         return 0
     if (options.online or options.expected_end is not None) and not options.check_credentials:
-        parser.error("--online and --expected-end belong to --check-credentials")
+        batch_parser().error("--online and --expected-end belong to --check-credentials")
     if options.debug:
         log_everything()
     try:
         settings = settings_from(options, os.environ)
     except ValueError as error:
-        parser.error(str(error))
+        batch_parser().error(str(error))
     if options.file == "-" and sys.stdin.isatty():
         complain("reading the batch from the terminal; end it with Ctrl-D (wf-transfer --help tells more)")
     try:
@@ -88,11 +104,11 @@ def _batch(words: list[str]) -> int:
     except FileNotFoundError as error:
         if error.filename != options.file:
             raise
-        parser.error(f"{options.file}: {error.strerror}")
+        batch_parser().error(f"{options.file}: {error.strerror}")
     except (PermissionError, IsADirectoryError) as error:
         if error.filename != options.file:
             raise
-        parser.error(f"{options.file}: {error.strerror}")
+        batch_parser().error(f"{options.file}: {error.strerror}")
 
 
 def _defect(error: Exception, *, debug: bool) -> int:

@@ -6,8 +6,6 @@ Verification comes before commit, so that what is wrong is never published where
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from ..protocols.errors import (
     End,
     NotFound,
@@ -26,12 +24,14 @@ from .routes import Route
 from .service_copy import copy_by_service
 from .settings import Evidence
 from .verification import compare_digests, compare_size
-from .work import Again, Copied, Spool
+from .work import Again, Copied, Handed, Spool
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Linker
     from ..protocols.locations import Location
+    from .parting import Parting
     from .staging import SpoolBudget
     from .work import Work, Worker
 
@@ -39,7 +39,7 @@ _SPOOL_FULL_WAIT = 0.2
 """Seconds until a first leg asks again for room in the spool."""
 
 
-def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again:
+def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Handed:
     """One attempt at the transfer of `work` between its present source and destination."""
     transfer = work.request
     assert isinstance(transfer, Transfer)
@@ -64,7 +64,7 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again:
     return _verified_stream(transfer, work, worker, route)
 
 
-def _onto_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again:
+def _onto_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again | Handed:
     """Onto a device or FIFO bytes are written, whatever was to be put in its place."""
     if route is Route.MOVE:
         return _move_by_copy(transfer, work, worker)
@@ -101,10 +101,22 @@ def route_of(work: Work, worker: Worker) -> Route:
     return route
 
 
-def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again:
+def share(parting: Parting, worker: Worker) -> Copied | Handed:
+    """A share of a large file that another worker began; the last one brings the copy."""
+    from .parting import help_with
+
+    copied = help_with(parting, worker)
+    if isinstance(copied, Handed):
+        return copied
+    work, transfer = parting.work, parting.job.transfer
+    copied = copied._replace(route=route_of(work, worker))
+    return verified_further(transfer, work.destination, worker, copied)
+
+
+def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again | Handed:
     """Local copy, direct, streamed, and the second leg of staged."""
     copied = pour(Pour(transfer, work, worker, work.destination))
-    if isinstance(copied, Again):
+    if isinstance(copied, (Again, Handed)):
         return copied
     return verified_further(transfer, work.destination, worker, copied._replace(route=route))
 
@@ -136,7 +148,7 @@ def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
     digests, checked = _hashed_source(transfer, source, worker) if wants_digest else ((), False)
     _check_local_size(transfer, source, worker, must_exist=transfer.verify_symlink_source)
     try:
-        linker = cast("Linker", worker.store(destination))
+        linker: Linker = worker.store(destination)  # type: ignore[assignment]
         receipt = linker.link(source, destination, check=transfer.verify_symlink_source)
     except TransferError as error:
         raise error.at(_blamed(error), "link") from error.__cause__
@@ -147,14 +159,15 @@ def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
     return Copied(Route.LINK, receipt.size or 0, digests, evidence, checked)
 
 
-def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again:
+def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed:
     source, destination = work.source, work.destination
     assert source is not None
     wants_digest = transfer.expected is not None or transfer.generate_checksum or _insists(transfer, worker)
     digests, checked = _hashed_source(transfer, source, worker) if wants_digest else ((), False)
     _check_local_size(transfer, source, worker, must_exist=True)
     try:
-        receipt = cast("Linker", worker.store(destination)).move(source, destination)
+        linker: Linker = worker.store(destination)  # type: ignore[assignment]
+        receipt = linker.move(source, destination)
     except Unsupported:
         return _move_by_copy(transfer, work, worker)
     except TransferError as error:
@@ -163,11 +176,11 @@ def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again:
     return Copied(Route.MOVE, receipt.size or 0, digests, evidence, checked)
 
 
-def _move_by_copy(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again:
+def _move_by_copy(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed:
     """Between file systems a move is a copy after which the source goes; it goes when the copy has been verified."""
     copied = _verified_stream(transfer, work, worker, Route.MOVE)
     source = work.source
-    if isinstance(copied, Again) or source is None:
+    if isinstance(copied, (Again, Handed)) or source is None:
         return copied
     try:
         worker.store(source).remove(source, recursive=False)

@@ -12,20 +12,21 @@ import math
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 from ..protocols.capability import Capability
 from . import gates
 from .gates import Gate
-from .requests import Transfer
+from .requests import MakeDirectory, Remove, Transfer
 from .work import Work
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
+    from .parting import Parting
     from .planning import Plan
     from .requests import Request
 
@@ -62,7 +63,7 @@ class Lane:
     def __init__(self, key: Key) -> None:
         self.key = key
         self.gates = _gates_of(key)
-        self.queue: deque[Request | Work] = deque()
+        self.queue: deque[Request | Work | Parting] = deque()
         self.entered = 0.0
         """When the last worker entered."""
         self.searched = 0.0
@@ -135,21 +136,24 @@ class Dispatcher:
                 self._queue(key_of(work), work)
             self._wake()
 
+    def invite(self, key: Key, parting: Parting) -> None:
+        """Asks one more worker to help with a large file, when it has nothing else to do in that lane."""
+        with self._lock:
+            self._queue(key, parting)
+            self._wake()
+
     def finish(self) -> None:
         """No request will come any more: workers that wait go home."""
         with self._lock:
             self._over = True
             self._changed.notify_all()
 
-    def wake_all(self) -> None:
-        """Makes waiting workers look at the stop event."""
-        with self._lock:
-            self._changed.notify_all()
-
-    def drain(self) -> list[Request | Work]:
+    def drain(self) -> list[Request | Work | Parting]:
         """Empties the queue after a stop: everything that has no outcome yet and is in nobody's hands."""
         with self._lock:
-            left: list[Request | Work] = [item for lane in self._lanes.values() for item in lane.queue]
+            left: list[Request | Work | Parting] = [
+                item for lane in self._lanes.values() for item in lane.queue
+            ]
             left.extend(work for _, _, work in self._heap)
             self._lanes.clear()
             self._rotation.clear()
@@ -179,7 +183,7 @@ class Dispatcher:
                 self._idle -= 1
         return None
 
-    def next(self, entry: Entry) -> Work | None:
+    def next(self, entry: Entry) -> Work | Parting | None:
         """The next request of the lane; None when the worker must leave it."""
         lane = entry.lane
         if self._stop.is_set() or self._others_are_due(entry, time.monotonic()):
@@ -189,9 +193,9 @@ class Dispatcher:
         item = _with_choice(entry) if entry.cooling is not None else _taken(lane)
         if item is None:
             return None
-        if isinstance(item, Work):
-            return item
-        return Work(item, self._plan.settings.seed, time.monotonic())
+        if isinstance(item, (Transfer, MakeDirectory, Remove)):
+            return Work(item, self._plan.settings.seed, time.monotonic())
+        return item
 
     def _others_are_due(self, entry: Entry, now: float) -> bool:
         """The stay is over and something else waits. Reads without the lock: a moment's delay does no harm."""
@@ -245,7 +249,7 @@ class Dispatcher:
 
     # --- under the lock
 
-    def _queue(self, key: Key, item: Request | Work) -> None:
+    def _queue(self, key: Key, item: Request | Work | Parting) -> None:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
@@ -302,14 +306,14 @@ class Dispatcher:
         return gate
 
 
-def _taken(lane: Lane) -> Request | Work | None:
+def _taken(lane: Lane) -> Request | Work | Parting | None:
     try:
         return lane.queue.popleft()
     except IndexError:
         return None
 
 
-def _with_choice(entry: Entry) -> Request | Work | None:
+def _with_choice(entry: Entry) -> Request | Work | Parting | None:
     """The next request of the lane that has more than one source or destination. The others keep their order."""
     queue = entry.lane.queue
     while entry.left > 0:

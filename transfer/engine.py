@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 from ..protocols.context import Context
 from ..protocols.errors import Defect, End, Reach, Stopped, TransferError, Unreachable
-from .copying import copy, route_of
+from .copying import copy, route_of, share
 from .dispatch import Dispatcher, gate_key, key_of
 from .gates import RETRY_AFTER_MOST
 from .logs import Log
@@ -25,13 +24,16 @@ from .staging import SpoolBudget
 from .surroundings import Surroundings
 from .throttle import Throttle
 from .waits import BackOff
-from .work import Again, Copied, Work, Worker
+from .work import Again, Copied, Handed, Work, Worker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..protocols.locations import Location
     from .dispatch import Entry
+    from .journal import Journal
+    from .parting import Parting
     from .planning import Plan
     from .retries import Move
     from .surroundings import CredentialSource
@@ -68,15 +70,21 @@ class Engine:
             stop=stop, stall=settings.stall, slow_bytes=settings.slow_bytes, throttle=throttle
         )
         self._workers: list[Worker] = []
+        self._journal = _journal(settings.journal, self.log) if settings.journal else None
+        self._here = threading.local()
+        """The worker of the thread that asks."""
 
     def work(self) -> None:
         """The life of one worker thread."""
-        worker = self._new_worker()
+        worker = self._here.worker = self._new_worker()
         try:
             while (entry := self.dispatcher.enter()) is not None:
                 try:
-                    while (work := self.dispatcher.next(entry)) is not None:
-                        self._one(worker, entry, work)
+                    while (item := self.dispatcher.next(entry)) is not None:
+                        if isinstance(item, Work):
+                            self._one(worker, entry, item)
+                        elif entry.holds_places:
+                            self._attempt(worker, item.work, entry.lane.key, item)
                 finally:
                     self.dispatcher.leave(entry)
                 self.nudge.set()
@@ -98,6 +106,8 @@ class Engine:
 
     def close(self) -> None:
         self._budget.close()
+        if self._journal is not None:
+            self._journal.close()
 
     def _new_worker(self) -> Worker:
         settings = self.plan.settings
@@ -110,8 +120,9 @@ class Engine:
             tls=self._surroundings.tls,
             proxies=self._surroundings.proxies,
             log=self.log,
+            accept_new_host_keys=settings.accept_new_host_keys,
         )
-        worker = Worker(self.plan, context, self._limits)
+        worker = Worker(self.plan, context, self._limits, self.dispatcher, self._journal)
         self._workers.append(worker)
         return worker
 
@@ -136,14 +147,19 @@ class Engine:
             return
         self._attempt(worker, work, key)
 
-    def _attempt(self, worker: Worker, work: Work, key: tuple[str, str]) -> None:
+    def _attempt(
+        self, worker: Worker, work: Work, key: tuple[str, str], parting: Parting | None = None
+    ) -> None:
+        """One attempt, or with `parting` a share of one that another worker began."""
         worker.meter.finished += worker.meter.moved
         worker.meter.moved = 0
         began, clock = time.time(), time.monotonic()
+        if parting is not None:
+            began, clock = parting.began, parting.clock
         worker.busy = True
         source, destination, first_leg = work.source, work.destination, work.spool is None
         try:
-            result = self._perform(work, worker)
+            result = self._perform(work, worker) if parting is None else share(parting, worker)
         except TransferError as error:
             self._failed(worker, work, error, key, began, clock)
             return
@@ -152,6 +168,9 @@ class Engine:
             return
         finally:
             worker.busy = False
+        if isinstance(result, Handed):
+            self._left_aside(work, result.aside, clock)
+            return
         if isinstance(result, Again):
             if first_leg and work.spool is not None:
                 assert source is not None
@@ -168,6 +187,12 @@ class Engine:
         self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, result.bytes))
         self._finish(work, _done(work, result))
 
+    def _left_aside(self, work: Work, error: TransferError | None, clock: float) -> None:
+        """The worker left a file to others; `work` is no longer its own."""
+        blamed = self._blamed(work, error) if error is not None else None
+        if error is not None and blamed is not None and error.reach is Reach.HOST:
+            self.dispatcher.strike(gate_key(blamed), error, clock)
+
     def _defect(self, work: Work, error: BaseException) -> TransferError:
         """The failure that an exception nobody expected means. Its text may hold anything, so secrets are taken out."""
         from ..credentials.redaction import redact
@@ -177,7 +202,7 @@ class Engine:
         self.log.defect(what, error)
         return Defect(what, end=End.NEITHER, step="attempt")
 
-    def _perform(self, work: Work, worker: Worker) -> Copied | Again:
+    def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed:
         request = work.request
         if isinstance(request, Transfer):
             return copy(work, worker, self._budget)
@@ -299,11 +324,26 @@ class Engine:
             self._budget.release(work.spool.location)
             work.spool = None
 
+    def _drop_unfinished(self, work: Work, outcome: Outcome) -> None:
+        """Parts stay for a later run only after a stop, or when people want them."""
+        from .part_opening import drop_unfinished
+
+        if outcome.status is Status.DONE or not self.plan.settings.keep_partials:
+            drop_unfinished(work, self._here.worker)
+
     def _finish(self, work: Work, outcome: Outcome) -> None:
         self._drop_spool(work)
+        if work.unfinished is not None and outcome.status is not Status.STOPPED:
+            self._drop_unfinished(work, outcome)
         self.finished.append(outcome)
         if len(self.finished) > 1000:
             self.nudge.set()
+
+
+def _journal(path: str, log: Log) -> Journal:
+    from .journal import Journal
+
+    return Journal(path, log)
 
 
 def _done(work: Work, copied: Copied) -> Outcome:

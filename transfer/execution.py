@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
 from ..protocols.errors import Defect, End, Reach, Stopped, TransferError
 from .accounting import Accounts
 from .engine import Engine
@@ -21,6 +21,7 @@ from .settings import Exit
 from .sinks import Ending, Progress, Start
 from .work import Work
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Final

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..protocols.errors import End, Exists, NotFound, TransferError, Unsupported
 from .planning import capability_of, existing_policy
 from .publishing import stored_digest
@@ -11,6 +9,7 @@ from .routes import Route
 from .settings import Evidence, Existing
 from .work import Copied
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.values import Entry

@@ -8,7 +8,7 @@ workers that fail together made one discovery, not four.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ..checksum.records import NamedTuple
 
 DOWN_AFTER = 4
 """Strikes in a row after which an endpoint counts as down: what waits for it fails over or fails."""

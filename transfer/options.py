@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import re
 import time
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from typing import TYPE_CHECKING
 
 from .command_words import COMMANDS
 from .settings import Evidence, Existing, Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace, _ActionsContainer
-    from collections.abc import Callable, Mapping
+    from argparse import ArgumentParser, Namespace, _ActionsContainer
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Final
 
     from ..credentials.chain import Chain
+    from .plain_words import Sheet
 
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 _EPOCH: Final = 1_000_000_000
 """A plain number this large is a time, not a duration."""
 
@@ -35,20 +32,35 @@ commands, as first word (`wf-transfer cp --help` and so on tell more):
 
 def batch_parser() -> ArgumentParser:
     """The parser of everything that is not a command word."""
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
     parser = ArgumentParser(
         prog="wf-transfer",
         description="Move, verify and remove the data of a job, as a JSON batch says.",
         epilog=EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
     )
+    _add_batch_options(parser)
+    return parser
+
+
+def plain_options(words: Sequence[str]) -> Namespace | None:
+    """What plain words mean, without argparse; None where its parser has to read them."""
+    from .plain_words import Sheet
+
+    sheet = Sheet()
+    _add_batch_options(sheet)
+    return sheet.read(words)  # type: ignore[return-value]
+
+
+def _add_batch_options(parser: ArgumentParser | Sheet) -> None:
     parser.add_argument("--version", action="store_true", help="print the version and end")
     _add_work_options(parser)
     add_engine_options(parser)
     _add_report_options(parser)
-    return parser
 
 
-def _add_work_options(parser: ArgumentParser) -> None:
+def _add_work_options(parser: ArgumentParser | Sheet) -> None:
     group = parser.add_argument_group("what to do")
     group.add_argument(
         "-f", "--file", metavar="FILE", default="-", help="the batch; default and `-`: standard input"
@@ -81,7 +93,7 @@ def _add_work_options(parser: ArgumentParser) -> None:
     )
 
 
-def add_engine_options(parser: ArgumentParser) -> None:
+def add_engine_options(parser: ArgumentParser | Sheet) -> None:
     """Options that every command which moves or removes something has."""
     group = parser.add_argument_group("how to do it")
     group.add_argument(
@@ -140,7 +152,7 @@ def add_engine_options(parser: ArgumentParser) -> None:
     add_credential_options(group)
 
 
-def add_credential_options(group: _ActionsContainer) -> None:
+def add_credential_options(group: _ActionsContainer | Sheet) -> None:
     """Options of every command that presents something to somebody."""
     group.add_argument(
         "--credentials", metavar="FILE", default="", help="a credentials file that is looked into first"
@@ -154,6 +166,11 @@ def add_credential_options(group: _ActionsContainer) -> None:
         "--fix-permissions",
         action="store_true",
         help="set the mode of files of yours with secrets to 0600 where others could read them",
+    )
+    group.add_argument(
+        "--accept-new-host-keys",
+        action="store_true",
+        help="believe SSH hosts that were never seen before, and record their keys",
     )
 
 
@@ -180,10 +197,15 @@ def _warn_once() -> Callable[[str], None]:
     return warn
 
 
-def _add_report_options(parser: ArgumentParser) -> None:
+def _add_report_options(parser: ArgumentParser | Sheet) -> None:
     group = parser.add_argument_group("what to leave behind")
     group.add_argument("--result", metavar="FILE", help="the result document (JSON); `-`: standard output")
     group.add_argument("--events", metavar="FILE", help="events as they happen, JSON Lines")
+    group.add_argument(
+        "--journal",
+        metavar="FILE",
+        help="what a later run can go on with beside partial files: uploads in parts; default FILE.journal of --result",
+    )
     group.add_argument("--metrics-file", metavar="FILE", help="counters in the Prometheus text format")
     group.add_argument(
         "--manifest", metavar="FILE", help="SHA256 sums of local destinations, for sha256sum -c"
@@ -205,7 +227,9 @@ def settings_from(options: Namespace, environment: Mapping[str, str]) -> Setting
         keep_partials=options.keep_partials,
         deadline=_deadline(options.deadline, environment),
         stall=options.stall_seconds,
+        journal=_journal(options),
         bandwidth=options.bwlimit,
+        accept_new_host_keys=options.accept_new_host_keys,
         seed=_seed(environment) if options.seed is None else options.seed,
     )
 
@@ -222,6 +246,8 @@ def log_everything() -> None:
 
 def moment(text: str) -> float:
     """Seconds since 1970 of a duration from now, a number of seconds since 1970, or an ISO 8601 time."""
+    import re
+
     spelled = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
     if spelled and any(spelled.groups()):
         days, hours, minutes, seconds = (float(part or 0) for part in spelled.groups())
@@ -232,17 +258,24 @@ def moment(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
-        raise ArgumentTypeError(
-            f"{text!r} is neither a duration like 10m nor a time like 2030-01-31T12:00"
-        ) from None
+        raise mistyped(f"{text!r} is neither a duration like 10m nor a time like 2030-01-31T12:00") from None
 
 
 def size(text: str) -> int:
     """A number of bytes, with k, M, G or T for powers of 1024."""
+    import re
+
     spelled = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip(), re.IGNORECASE)
     if not spelled:
-        raise ArgumentTypeError(f"{text!r} is not a number of bytes like 500k or 10M")
+        raise mistyped(f"{text!r} is not a number of bytes like 500k or 10M")
     return int(float(spelled[1]) * _UNITS[spelled[2].lower()])
+
+
+def mistyped(text: str) -> Exception:
+    """What a value that is spelled wrongly raises; argparse prints the text."""
+    from argparse import ArgumentTypeError
+
+    return ArgumentTypeError(text)
 
 
 def _count(text: str) -> int:
@@ -257,9 +290,9 @@ def _seconds(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds") from None
-    if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"{text} is not a time above 0")
+        raise mistyped(f"{text!r} is not a number of seconds") from None
+    if not 0 < number < float("inf"):
+        raise mistyped(f"{text} is not a time above 0")
     return number
 
 
@@ -267,10 +300,19 @@ def _integer(text: str, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+        raise mistyped(f"{text!r} is not a whole number") from None
     if number < least:
-        raise ArgumentTypeError(f"{number} is below {least}")
+        raise mistyped(f"{number} is below {least}")
     return number
+
+
+def _journal(options: Namespace) -> str:
+    """Commands for people have neither a journal nor a result document."""
+    asked = getattr(options, "journal", None)
+    result = getattr(options, "result", None)
+    if asked:
+        return str(asked)
+    return f"{result}.journal" if result and result != "-" else ""
 
 
 def _workers(asked: int | None, environment: Mapping[str, str]) -> int:
@@ -279,6 +321,8 @@ def _workers(asked: int | None, environment: Mapping[str, str]) -> int:
     spelled = environment.get("PEGASUS_TRANSFER_THREADS", "")
     if not spelled:
         return 0
+    from argparse import ArgumentTypeError
+
     try:
         return _integer(spelled, 0)
     except ArgumentTypeError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
 from .settings import Evidence
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.errors import TransferError

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .outcomes import Attempt, Outcome
     from .sinks import Ending, LinkageChecks, Start
 
+
 class MultipartFile:
     """One record `<directory>/<seconds since 1970>-<kind>`, there as a whole or not at all.
 

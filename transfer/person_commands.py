@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ..protocols.locations import Location
+    from .asking import Stores
     from .outcomes import Outcome
     from .requests import Batch
     from .surroundings import CredentialSource
@@ -53,12 +54,23 @@ def _credentials(options: Namespace, environment: Environment) -> CredentialSour
     return credentials_from(options, environment)
 
 
+def _stores(options: Namespace, environment: Environment, credentials: CredentialSource) -> Stores:
+    from .asking import Stores
+
+    return Stores(
+        credentials,
+        environment,
+        stall=options.stall_seconds,
+        accept_new_host_keys=options.accept_new_host_keys,
+    )
+
+
 # --- commands that the engine does
 
 
 def _cp(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
     from ..protocols.errors import TransferError
-    from .asking import Stores, exit_of
+    from .asking import exit_of
     from .copy_requests import copies
     from .listing import tell
 
@@ -69,7 +81,7 @@ def _cp(parser: ArgumentParser, options: Namespace, environment: Environment) ->
     if options.checksum and (len(sources) > 1 or options.recursive):
         parser.error("--checksum is for a single source, without -r")
     credentials = _credentials(options, environment)
-    with Stores(credentials, environment, stall=options.stall_seconds) as stores:
+    with _stores(options, environment, credentials) as stores:
         try:
             found = copies(
                 stores, sources, destination, recursive=options.recursive, expected=options.checksum
@@ -132,22 +144,20 @@ def _run(
 
 
 def _ls(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
-    from .asking import Stores
     from .listing import list_places
 
     places = _places(parser, options.words or ["."], options.site, environment)
-    with Stores(_credentials(options, environment), environment, stall=options.stall_seconds) as stores:
+    with _stores(options, environment, _credentials(options, environment)) as stores:
         return list_places(
             stores, places, long=options.long, recursive=options.recursive, as_json=options.json
         )
 
 
 def _stat(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
-    from .asking import Stores
     from .listing import describe_places
 
     places = _places(parser, options.words, options.site, environment)
-    with Stores(_credentials(options, environment), environment, stall=options.stall_seconds) as stores:
+    with _stores(options, environment, _credentials(options, environment)) as stores:
         return describe_places(stores, places, algorithm=options.digest, as_json=options.json)
 
 

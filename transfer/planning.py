@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
 from ..protocols.errors import LocalRefused, TransferError
 from ..protocols.registry import Registry, why_unusable
 from .requests import MakeDirectory, Transfer
 from .routes import Decision, Route, decide
 from .settings import Evidence, Existing, Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 

@@ -6,7 +6,6 @@ Verification comes before commit, so that what is wrong is never published where
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from ..protocols.context import BUFFER_BYTES
 from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
@@ -14,9 +13,10 @@ from .planning import capability_of
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
 from .resuming import hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
-from .verification import compare_digests, compare_size
-from .work import Again, Copied
+from .verification import compare_digests, compare_size, strongest
+from .work import Again, Copied, Handed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Reader, Writer
@@ -64,7 +64,7 @@ class Pour:
         """Bytes that the destination had from an earlier run."""
 
 
-def pour(job: Pour) -> Copied | Again:
+def pour(job: Pour) -> Copied | Again | Handed:
     """Opens the source, looks at its first bytes, and writes what it delivers."""
     source, worker = job.source, job.worker
     job.peeked = may_be_left(job)
@@ -84,7 +84,7 @@ def pour(job: Pour) -> Copied | Again:
         reader.close()
 
 
-def _poured(job: Pour, reader: Reader) -> Copied | Again:
+def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed:
     compare_size(job.transfer.size, reader.size, job.source)
     try:
         view = reader.read()
@@ -96,7 +96,23 @@ def _poured(job: Pour, reader: Reader) -> Copied | Again:
     job.expected = _expected(job, reader)
     if reader.size is not None and len(view) == reader.size:
         return _pour_whole(job, reader, view)
-    return _pour_stream(job, reader, view)
+    return _in_parts(job, reader, view) or _pour_stream(job, reader, view)
+
+
+def _in_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed | None:
+    """What came of it in parts; None where that cannot be done. Its modules are for large files only."""
+    worker, size = job.worker, reader.size
+    if size is None or size < 2 * worker.plan.settings.part_bytes:
+        return None
+    if not capability_of(worker.plan, job.destination).write_parts:
+        return None
+    from .part_opening import goes_in_parts
+
+    if not goes_in_parts(job, reader):
+        return None
+    from .parting import pour_parts
+
+    return pour_parts(job, reader, view)
 
 
 def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
@@ -105,7 +121,7 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
     hashing = Hashing(tuple(digest.algorithm for digest in job.expected))
     hashing.update(view)
     digests = hashing.digests()
-    checked = _right_source(job, digests, size)
+    checked = right_source(job, digests, size)
     writer = _open_write(job, reader, digests[0].value)
     try:
         if writer.algorithms:
@@ -126,7 +142,7 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
             after_cut(error, job.destination, worker, began, size)
         raise
     return publish(job.destination, worker, writer, size, digests, began)._replace(
-        checked=_counts(job, checked)
+        checked=counts(job, checked)
     )
 
 
@@ -139,7 +155,7 @@ def _pour_stream(job: Pour, reader: Reader, view: memoryview) -> Copied:
         if reader.size is not None and moved != reader.size:
             raise Broken(f"{moved} of {reader.size} bytes came", end=End.SOURCE, step="read")
         digests = hashing.digests()
-        checked = _right_source(job, digests, moved)
+        checked = right_source(job, digests, moved)
     except BaseException as error:
         _give_up(job, writer, error)
         if isinstance(error, TransferError):
@@ -147,7 +163,7 @@ def _pour_stream(job: Pour, reader: Reader, view: memoryview) -> Copied:
         raise
     copied = publish(job.destination, worker, writer, moved, digests, began)
     note = copied.note or (f"went on at byte {job.held} of an earlier run" if job.held else "")
-    return copied._replace(checked=_counts(job, checked), note=note)
+    return copied._replace(checked=counts(job, checked), note=note)
 
 
 def _pump_rest(job: Pour, reader: Reader, view: memoryview, writer: Writer, hashing: Hashing) -> int:
@@ -234,10 +250,10 @@ def _expected(job: Pour, reader: Reader) -> tuple[Digest, ...]:
         return job.work.spool.digests
     if job.peeked and job.transfer.expected is None and not reader.digests:
         return told_by_source(job)
-    return (job.transfer.expected,) if job.transfer.expected is not None else reader.digests
+    return (job.transfer.expected,) if job.transfer.expected is not None else strongest(reader.digests)
 
 
-def _right_source(job: Pour, digests: tuple[Digest, ...], moved: int) -> bool:
+def right_source(job: Pour, digests: tuple[Digest, ...], moved: int) -> bool:
     """True if a digest was compared; raises `Mismatch` if size or digest is not the expected one."""
     try:
         compare_size(job.transfer.size, moved, job.source)
@@ -249,7 +265,7 @@ def _right_source(job: Pour, digests: tuple[Digest, ...], moved: int) -> bool:
         raise Broken(f"{joined} do not fit: {error.what}", end=End.SOURCE, step="verify") from error
 
 
-def _counts(job: Pour, checked: bool) -> bool:
+def counts(job: Pour, checked: bool) -> bool:
     """Whether a digest was compared with somebody else's word. A spool file's digest is only our own."""
     return job.work.spool.checked if job.work.spool is not None else checked
 

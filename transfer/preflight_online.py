@@ -122,6 +122,7 @@ def _context(plan: Plan, credential: Credential, surroundings: Surroundings) -> 
         tls=surroundings.tls,
         proxies=surroundings.proxies,
         log=Log(),
+        accept_new_host_keys=plan.settings.accept_new_host_keys,
     )
 
 

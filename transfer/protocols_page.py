@@ -43,6 +43,7 @@ EXTRAS: Final = (
     ),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
+    Extra("crc", ("awscrt", "google_crc32c"), "crc32c and crc64nvme at the speed of the processor"),
     Extra("keyring", ("keyring",), "passwords, tokens and access keys of a desktop's keyring"),
 )
 

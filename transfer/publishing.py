@@ -7,7 +7,6 @@ error's `left_behind`.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from ..protocols.capability import Publish
 from ..protocols.errors import (
@@ -27,6 +26,7 @@ from .settings import Evidence
 from .verification import judge_receipt, stored_differs
 from .work import Copied
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Writer

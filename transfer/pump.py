@@ -11,15 +11,14 @@ import errno
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
-from ..checksum.digest import Digest, new_hash
+from ..checksum.digest import Hashes
 from ..protocols.errors import Broken, End, Stopped, TransferError, from_oserror
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..checksum.digest import Hash
     from ..protocols.contract import Reader, Writer
     from .throttle import Throttle
 
@@ -43,26 +42,13 @@ class Meter:
         """Bytes of this worker's earlier attempts."""
 
 
-class Hashing:
+class Hashing(Hashes):
     """The digests being computed over one stream, sha256 always first."""
 
-    __slots__ = ("_first", "_others", "algorithms")
+    __slots__ = ()
 
     def __init__(self, algorithms: tuple[str, ...] = ()) -> None:
-        others = tuple(dict.fromkeys(name for name in algorithms if name != "sha256"))
-        self.algorithms = ("sha256", *others)
-        self._first = new_hash("sha256")
-        self._others: tuple[Hash, ...] = tuple(new_hash(name) for name in others)
-
-    def update(self, view: memoryview) -> None:
-        self._first.update(view)
-        for other in self._others:
-            other.update(view)
-
-    def digests(self) -> tuple[Digest, ...]:
-        """The digests so far; the first is sha256."""
-        hashes = (self._first, *self._others)
-        return tuple(Digest(name, item.digest()) for name, item in zip(self.algorithms, hashes, strict=True))
+        super().__init__(("sha256", *algorithms))
 
 
 class Limits:

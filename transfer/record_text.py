@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
-from typing import TYPE_CHECKING
 
 from ..credentials.redaction import printable, redact, redact_url
 from .requests import Transfer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location

@@ -7,10 +7,10 @@ nothing with the same identity has succeeded.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 from ..protocols.errors import Denied, Reach, TransferError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols.locations import Location
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from ..protocols.errors import End, LocalRefused
 from ..protocols.locations import Rule, rule_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols.locations import Location
 

@@ -7,12 +7,12 @@ are the same. Its bytes are hashed again before anything is added to them.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, cast
 
 from ..protocols.errors import End, Stopped, TransferError
 from ..protocols.values import MARK_DIGITS, Incoming
 from .planning import capability_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Reader, Resuming, ResumingWriter, Writer
@@ -53,9 +53,11 @@ def may_be_left(job: Pour) -> bool:
     """A service's file of which a part may be here: it is not asked for as a whole, then, before that has been seen."""
     if job.private or job.source.is_local or not capability_of(job.worker.plan, job.source).read_range:
         return False
+    if job.work.unfinished is not None:
+        return True
     if not capability_of(job.worker.plan, job.destination).write_resume:
         return False
-    store = cast("Resuming", job.worker.store(job.destination))
+    store: Resuming = job.worker.store(job.destination)  # type: ignore[assignment]
     try:
         return store.has_partial(job.destination, mark_of(job.destination))
     except TransferError as error:
@@ -66,17 +68,19 @@ def held_by(writer: Writer, incoming: Incoming, job: Pour) -> int:
     """How many bytes of the file the writer holds already."""
     if not incoming.resume or not capability_of(job.worker.plan, job.destination).write_resume:
         return 0
-    return cast("ResumingWriter", writer).held
+    resuming: ResumingWriter = writer  # type: ignore[assignment]
+    return resuming.held
 
 
 def hash_held(writer: Writer, held: int, hashing: Hashing, worker: Worker) -> None:
     """Hashes what the writer holds, through the worker's buffer."""
     offset, view = 0, worker.context.view
+    resuming: ResumingWriter = writer  # type: ignore[assignment]
     while offset < held:
         if worker.limits.stop.is_set():
             raise Stopped("the run was stopped", end=End.NEITHER, step="read back")
         try:
-            count = cast("ResumingWriter", writer).read_held(offset, view)
+            count = resuming.read_held(offset, view)
         except TransferError as error:
             raise error.at(End.DESTINATION, "read back") from error.__cause__
         if not count:

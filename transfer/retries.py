@@ -6,10 +6,10 @@ work later either (missing, refused, damaged) is struck off and never tried agai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..checksum.records import NamedTuple
 from ..protocols.errors import End, Mismatch, Reach
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
 
+from ..checksum.records import NamedTuple
 from ..protocols.capability import Shape
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols.capability import Capability
     from ..protocols.locations import Location

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from ..protocols.errors import End, TransferError, Unsupported, Unverified
 from ..protocols.values import Receipt
 from .publishing import compare_stored, stored_digest, undo, verified_further
@@ -12,6 +10,7 @@ from .settings import Evidence
 from .verification import compare_digests, compare_size, judge_receipt
 from .work import Again, Copied
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Copier
@@ -73,7 +72,7 @@ def _source_entry(transfer: Transfer, work: Work, worker: Worker) -> Entry:
 def _step(work: Work, worker: Worker) -> CopyStep:
     source = work.replica
     assert source is not None
-    copier = cast("Copier", worker.store(source))
+    copier: Copier = worker.store(source)  # type: ignore[assignment]
     try:
         return copier.copy(source, work.destination, work.handle)
     except Unsupported:

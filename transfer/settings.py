@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+
+from ..checksum.records import NamedTuple
 
 
 class Existing(StrEnum):
@@ -72,6 +73,14 @@ class Settings(NamedTuple):
     """Without a byte for this long an attempt has failed; so has one slower than `slow_bytes` per second for as long."""
     slow_bytes: int = 1
     connect: float = 30.0
+    accept_new_host_keys: bool = False
+    """SSH hosts that were never seen before are believed, and their keys recorded; a changed key never is."""
+    part_bytes: int = 8 << 20
+    """Bytes of the parts of a large file, where the destination leaves it open."""
+    streams: int = 0
+    """Streams that move one large file at once; 0: as many as make it faster."""
+    journal: str = ""
+    """A file in which is written what a later run can go on with and no partial file tells; empty: nowhere."""
     bandwidth: int = 0
     """Bytes per second of the whole run; 0: no limit."""
     back_off: float = 0.2

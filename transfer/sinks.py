@@ -6,10 +6,10 @@ stopped. A sink must not keep outcomes of successful requests: a batch may have 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
+from ..checksum.records import NamedTuple, Protocol
 from .settings import Exit
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .outcomes import Outcome
 

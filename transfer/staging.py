@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
-from typing import TYPE_CHECKING
 
 from ..protocols.errors import End, NoSpace, Reach, from_oserror
 from ..protocols.locations import parse_location
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..protocols.locations import Location
 
@@ -70,6 +69,8 @@ class SpoolBudget:
 
     def _make_folder(self) -> str:
         if not self._folder:
+            import tempfile
+
             try:
                 self._folder = os.path.abspath(tempfile.mkdtemp(prefix="wf-spool-", dir=self._parent or None))
             except OSError as error:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from ..credentials.redaction import printable, redact
 from .outcomes import Status
-from .record_text import display_name, display_url, message
-from .requests import Transfer, name_of
+from .requests import Transfer
 from .sinks import NullSink
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Final, TextIO
 
-    from ..protocols.errors import TransferError
     from .outcomes import Outcome
     from .sinks import Ending, Totals
 
 SHOWN_MOST: Final = 200
 """Items of each status that are shown in full; the others are counted by error code."""
 
-_INDENT: Final = " " * 9
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _COLOURS: Final = {Status.FAILED: _RED, Status.SKIPPED: _YELLOW, Status.STOPPED: _YELLOW}
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -42,10 +36,10 @@ class SummarySink(NullSink):
         self._colour = colour
         self._most = shown_most
         self._shown: dict[Status, list[str]] = {status: [] for status in _COLOURS}
-        self._further: dict[Status, Counter[str]] = {status: Counter() for status in _COLOURS}
+        self._further: dict[Status, dict[str, int]] = {status: {} for status in _COLOURS}
         self._transfers = 0
         self._tried_again = 0
-        self._notes: Counter[str] = Counter()
+        self._notes: dict[str, int] = {}
 
     def take(self, outcome: Outcome) -> None:
         self._transfers += isinstance(outcome.request, Transfer)
@@ -54,9 +48,14 @@ class SummarySink(NullSink):
         if outcome.status is Status.DONE:
             self._tried_again += len(outcome.attempts) > 1
         elif len(self._shown[outcome.status]) < self._most:
-            self._shown[outcome.status].append(describe(outcome, self._paint))
+            from .unfinished import describe
+
+            title = self._paint(f"{outcome.status:<8}", _COLOURS[outcome.status])
+            self._shown[outcome.status].append(describe(outcome, title))
         else:
-            self._further[outcome.status][outcome.error.code if outcome.error else "unknown"] += 1
+            code = outcome.error.code if outcome.error else "unknown"
+            further = self._further[outcome.status]
+            further[code] = further.get(code, 0) + 1
 
     def end(self, ending: Ending) -> None:
         lines = [line for status in _COLOURS for line in (*self._shown[status], *self._rest(status))]
@@ -68,14 +67,14 @@ class SummarySink(NullSink):
 
     def _count_note(self, note: str) -> None:
         if note in self._notes or len(self._notes) < _NOTES_MOST:
-            self._notes[note] += 1
+            self._notes[note] = self._notes.get(note, 0) + 1
 
     def _rest(self, status: Status) -> list[str]:
         further = self._further[status]
         if not further:
             return []
-        by_code = ", ".join(f"{count:,} {code}" for code, count in further.most_common())
-        return [self._paint(f"and {further.total():,} more {status}: {by_code}", _COLOURS[status])]
+        by_code = ", ".join(f"{count:,} {code}" for code, count in _most_common(further))
+        return [self._paint(f"and {sum(further.values()):,} more {status}: {by_code}", _COLOURS[status])]
 
     def _paint(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._colour else text
@@ -105,21 +104,11 @@ class SummarySink(NullSink):
             differing = sum(each.failed for each in ending.integrity)
             result = f"{differing:,} did not match" if differing else "all match"
             remarks.append(f"{_plural(checked, 'digest')} compared, {result}")
-        remarks += [f"{count:,} {printable(redact(note))}" for note, count in self._notes.most_common()]
+        if self._notes:
+            from ..credentials.redaction import printable, redact
+
+            remarks += [f"{count:,} {printable(redact(note))}" for note, count in _most_common(self._notes)]
         return remarks
-
-
-def describe(outcome: Outcome, paint: Callable[[str, str], str]) -> str:
-    """One item that is not done: name and reason, then its ends, the remedy and what was left behind."""
-    request, error = outcome.request, outcome.error
-    title = paint(f"{outcome.status:<8}", _COLOURS[outcome.status])
-    lines = [f"{title} {display_name(name_of(request))}{_reason(outcome.status, error)}"]
-    lines.append(f"{_INDENT}{_ends(outcome)}")
-    if error is not None and error.remedy:
-        lines.append(f"{_INDENT}what to do: {printable(redact(error.remedy))}")
-    if outcome.left_behind:
-        lines.append(f"{_INDENT}left behind, wrong or unfinished: {display_name(outcome.left_behind)}")
-    return "\n".join(lines)
 
 
 def human_bytes(count: float) -> str:
@@ -145,25 +134,6 @@ def human_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _reason(status: Status, error: TransferError | None) -> str:
-    if error is None:
-        return ": not finished when the run was stopped" if status is Status.STOPPED else ""
-    where = error.step
-    if error.end and error.end != "neither" and error.end not in where:
-        where = f"{where} ({error.end})".lstrip()
-    return f": {where + ': ' if where else ''}{printable(message(error))} [{error.code}]"
-
-
-def _ends(outcome: Outcome) -> str:
-    """Source and destination of the last attempt; of the first that would have been made if there was none."""
-    request = outcome.request
-    if not isinstance(request, Transfer):
-        return display_url(outcome.destination or request.target)
-    source = outcome.source or request.sources[0]
-    destination = outcome.destination or request.destinations[0]
-    return f"{display_url(source)} -> {display_url(destination)}"
-
-
 def _verdict(totals: Totals, code: int) -> tuple[str, str]:
     open_ones = ((totals.failed, "failed"), (totals.skipped, "skipped"), (totals.stopped, "not finished"))
     told = ", ".join(f"{count:,} {word}" for count, word in open_ones if count)
@@ -178,3 +148,7 @@ def _rate(count: int, seconds: float) -> str:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _most_common(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda each: -each[1])

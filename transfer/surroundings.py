@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
 
+from ..checksum.records import Protocol
 from ..protocols.errors import Misconfigured, MissingCredential, TransferError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Final
 
     from ..credentials.errors import CredentialError
@@ -45,6 +46,33 @@ class CredentialSource(Protocol):
     def name(
         self, scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read"
     ) -> str: ...
+
+
+class LateCredentials:
+    """A source that is made when the first question comes: files that stay on this machine ask none."""
+
+    def __init__(self, make: Callable[[], CredentialSource]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: CredentialSource | None = None
+
+    def find(self, scheme: str, host: str, site: str = "", **more: str) -> Credential:
+        return self._source.find(scheme, host, site, **more)
+
+    def name(self, scheme: str, host: str, site: str = "", **more: str) -> str:
+        return self._source.name(scheme, host, site, **more)
+
+    def renew(self, credential: Credential, reason: str) -> Credential | None:
+        ask = getattr(self._source, "renew", None)
+        renewed: Credential | None = ask(credential, reason) if ask is not None else None
+        return renewed
+
+    @property
+    def _source(self) -> CredentialSource:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
 
 class _Answer:

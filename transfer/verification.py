@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..protocols.errors import End, Mismatch, Reach
 from .settings import Evidence
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..checksum.digest import Digest
     from ..protocols.locations import Location
@@ -16,6 +15,13 @@ if TYPE_CHECKING:
 
 STRONG = frozenset({"sha256", "sha384", "sha512"})
 """Algorithms whose equality counts as a digest; others are checksums."""
+
+
+def strongest(digests: Sequence[Digest]) -> tuple[Digest, ...]:
+    """The one digest that says most: what a source tells of itself is compared once, not in every algorithm it knows."""
+    if not digests:
+        return ()
+    return (min(digests, key=lambda digest: (digest.algorithm not in STRONG, -len(digest.value))),)
 
 
 def compare_size(expected: int | None, found: int | None, where: Location) -> None:

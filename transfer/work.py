@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..checksum.records import NamedTuple
 from ..protocols.registry import make_store
 from .planning import capability_of, ranked
 from .pump import Meter
 from .requests import Transfer
 from .retries import Position, Replicas
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ..checksum.digest import Digest
     from ..protocols.context import Context
     from ..protocols.contract import Store
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
-    from ..protocols.values import Entry
+    from ..protocols.values import Entry, Token
+    from .journal import Journal
     from .outcomes import Attempt
+    from .parting import Parting
     from .planning import Plan
     from .pump import Limits
     from .requests import Request
     from .routes import Route
     from .settings import Evidence
+
+    class Crew(Protocol):
+        """The other workers, as one of them sees them."""
+
+        def invite(self, key: tuple[str, str], parting: Parting) -> None: ...
+        def answered(self, key: tuple[str, str]) -> None: ...
 
 
 class Spool(NamedTuple):
@@ -52,6 +62,23 @@ class Again(NamedTuple):
     seconds: float = 0.0
 
 
+class Unfinished(NamedTuple):
+    """Parts that an earlier attempt or run left. `copy` is `resuming.token_of`; the parts with these `marks` are known to be right."""
+
+    copy: str
+    token: Token
+    marks: frozenset[str]
+
+
+class Handed(NamedTuple):
+    """A worker's share of a file that others go on with: the last of them has the request now.
+
+    `aside` is the error for which this worker left.
+    """
+
+    aside: TransferError | None = None
+
+
 class Work:
     """One request from its first attempt to its outcome. Only the worker that holds it touches it."""
 
@@ -67,6 +94,7 @@ class Work:
         "sources",
         "spool",
         "stage",
+        "unfinished",
     )
 
     def __init__(self, request: Request, seed: str, began: float) -> None:
@@ -90,6 +118,8 @@ class Work:
         """The service refused to copy by itself."""
         self.stage = False
         """It turned out that the destination needs a spool file first."""
+        self.unfinished: Unfinished | None = None
+        """Parts that the last attempt left for the next one."""
 
     @property
     def source(self) -> Location | None:
@@ -114,8 +144,17 @@ class Work:
 class Worker:
     """What one thread owns: its stores, its buffers, its meter."""
 
-    def __init__(self, plan: Plan, context: Context, limits: Limits) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        context: Context,
+        limits: Limits,
+        crew: Crew | None = None,
+        journal: Journal | None = None,
+    ) -> None:
         self.plan = plan
+        self.crew = crew
+        self.journal = journal
         self.context = context
         self.limits = limits
         self.meter = Meter()

@@ -145,8 +145,8 @@ def nginx(
 ) -> Iterator[Nginx]:
     """A server for the files below `root`, as the user who runs the tests.
 
-    With `tls` there is a TLS port too, whose certificate is `certificate` or else `tls.server`. `extra` is nginx
-configuration for inside its `server` blocks, `modules` the paths of dynamic modules.
+        With `tls` there is a TLS port too, whose certificate is `certificate` or else `tls.server`. `extra` is nginx
+    configuration for inside its `server` blocks, `modules` the paths of dynamic modules.
     """
     program = binary("nginx")
     port, second_port = free_port(), free_port()

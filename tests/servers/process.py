@@ -98,8 +98,12 @@ class Daemon:
         log: Path,
         environment: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        keep: Sequence[int] = (),
     ) -> None:
-        """Runs `command` and returns when 127.0.0.1:`port` accepts. A daemon that ends before that is an error."""
+        """Runs `command` and returns when 127.0.0.1:`port` accepts. A daemon that ends before that is an error.
+
+        `keep` are descriptors that it inherits.
+        """
         self.log = log
         self._stop_signal = stop_signal
         with log.open("wb") as output:
@@ -110,6 +114,7 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
+                pass_fds=keep,
             )
         try:
             self.wait_until_it_accepts(port)

@@ -11,6 +11,7 @@ import os
 import pwd
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,11 @@ class Keys(NamedTuple):
     stranger: Path
     """A user's key that no server knows."""
     other_host: Path
+    locked: Path
+    """A user's key with the pass phrase PHRASE."""
+
+
+PHRASE = "open it, please"
 
 
 class Sshd(NamedTuple):
@@ -78,7 +84,8 @@ def make_keys(folder: Path) -> Keys:
     program = binary("ssh-keygen")
     keys = Keys(*(folder / name for name in Keys._fields))
     for key in keys:
-        command = [program, "-q", "-t", "ed25519", "-N", "", "-C", key.name, "-f", str(key)]
+        phrase = PHRASE if key == keys.locked else ""
+        command = [program, "-q", "-t", "ed25519", "-N", phrase, "-C", key.name, "-f", str(key)]
         subprocess.run(command, check=True)
     return keys
 
@@ -93,7 +100,8 @@ def sshd(keys: Keys, *settings: str, subsystem: str = "internal-sftp", port: int
     with short_temporary_directory() as name:
         run = Path(name)
         run.chmod(0o755)
-        (run / "authorized_keys").write_text(keys.user.with_suffix(".pub").read_text())
+        publics = (key.with_suffix(".pub").read_text() for key in (keys.user, keys.locked))
+        (run / "authorized_keys").write_text("".join(publics))
         configuration = run / "sshd_config"
         configuration.write_text("\n".join((*_settings(run, keys, port, subsystem), *settings, "")))
         command = [program, "-D", "-e", "-f", str(configuration)]
@@ -129,9 +137,71 @@ def _client(run: Path, keys: Keys, port: int, daemon: Daemon) -> Sshd:
     ssh.write_text(f'#!/bin/sh\nexec {binary("ssh")} -F {shlex.quote(str(configuration))} "$@"\n')
     ssh.chmod(0o755)
     files = run / "files"
-    files.mkdir()
+    files.mkdir(exist_ok=True)
     user = pwd.getpwuid(os.getuid()).pw_name
     server = Sshd(port, user, files, keys, str(folder), configuration, run / "known_hosts", daemon)
     server.configure()
     server.trust(port)
     return server
+
+
+_ASYNCSSH = """\
+import asyncio, sys
+import asyncssh
+port, host_key, authorized, password = int(sys.argv[1]), *sys.argv[2:5]
+
+class Server(asyncssh.SSHServer):
+    def password_auth_supported(self):
+        return True
+    def validate_password(self, user, given):
+        return given == password
+
+async def run(process):
+    child = await asyncio.create_subprocess_exec(
+        "sh", "-c", process.command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    await process.redirect(stdin=child.stdin, stdout=child.stdout)
+    process.exit(await child.wait())
+
+async def main():
+    server = await asyncssh.create_server(Server, "127.0.0.1", port, server_host_keys=[host_key],
+        authorized_client_keys=authorized, sftp_factory=True, process_factory=run, encoding=None)
+    await server.wait_closed()
+
+asyncio.run(main())
+"""
+PASSWORD = "it:is=secret"
+
+
+@contextlib.contextmanager
+def asyncssh_server(keys: Keys) -> Iterator[Sshd]:
+    """asyncssh's server. It also takes PASSWORD, from anybody."""
+    port = free_port()
+    with short_temporary_directory() as name:
+        run = Path(name)
+        (run / "authorized_keys").write_text(keys.user.with_suffix(".pub").read_text())
+        arguments = [str(port), str(keys.host), str(run / "authorized_keys"), PASSWORD]
+        command = [sys.executable, "-c", _ASYNCSSH, *arguments]
+        daemon = Daemon(command, port=port, log=run / "output.log")
+        try:
+            yield _client(run, keys, port, daemon)
+        finally:
+            daemon.stop()
+
+
+@contextlib.contextmanager
+def rclone_sftp(keys: Keys) -> Iterator[Sshd]:
+    """`rclone serve sftp` for `folder`, which is its root: it runs no commands and cannot write out of order."""
+    program = binary("rclone", enable="make env")
+    port = free_port()
+    with short_temporary_directory() as name:
+        run = Path(name)
+        (run / "authorized_keys").write_text(keys.user.with_suffix(".pub").read_text())
+        command = [program, "serve", "sftp", str(run / "files"), "--addr", f"127.0.0.1:{port}"]
+        command += ["--key", str(keys.host), "--authorized-keys", str(run / "authorized_keys")]
+        command += ["--config", "/dev/null", "--cache-dir", str(run / "cache")]
+        (run / "files").mkdir()
+        daemon = Daemon(command, port=port, log=run / "output.log")
+        try:
+            yield _client(run, keys, port, daemon)
+        finally:
+            daemon.stop()

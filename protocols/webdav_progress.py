@@ -1,0 +1,68 @@
+"""How far a third-party copy is, as the server that makes it tells while it does.
+
+The status of the answer says that the copy has begun. Its body has blocks of lines between `Perf Marker` and `End`, one every
+few seconds, and ends with a line that begins with `success` or `failure`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .errors import Broken, NotFound, ServerFault, TransferError, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from .http_visit import Visit
+
+_LINE_MOST: Final = 4096
+_STATUS_TOLD: Final = re.compile(r"\b([45][0-9]{2})\b")
+
+
+def await_end(visit: Visit, *, insist: bool) -> None:
+    """Returns when the server says `success`; without `insist` also at the end of a body that says neither that nor `failure`.
+
+    Raises NotFound and Unsupported for `failure`, Broken for a body that ends without a last word.
+    """
+    last = ""
+    try:
+        for line in _lines(visit):
+            words = line.strip()
+            if words.lower().startswith(("success", "failure", "failed", "aborted")):
+                last = words
+    finally:
+        visit.answer.close()
+    if last.lower().startswith("success"):
+        return
+    if not last and not insist:
+        return
+    if not last:
+        raise Broken(
+            f"{visit.what()}: ended without telling whether the copy worked", host=visit.origin.authority
+        )
+    raise _failure(visit, last)
+
+
+def _failure(visit: Visit, last: str) -> TransferError:
+    from ..credentials.redaction import printable, redact
+
+    text = f"{visit.what()}: {printable(redact(last))[:200]}"
+    status = _STATUS_TOLD.search(last)
+    if status and status[1] == "404":
+        return NotFound(text, host=visit.origin.authority)
+    return Unsupported(text, host=visit.origin.authority)
+
+
+def _lines(visit: Visit) -> Iterator[str]:
+    """The lines of the body, of which each is short."""
+    rest = b""
+    while view := visit.answer.read():
+        *lines, rest = (rest + bytes(view)).split(b"\n")
+        if len(rest) > _LINE_MOST:
+            raise ServerFault(
+                f"{visit.what()}: the progress of the copy makes no sense", host=visit.origin.authority
+            )
+        yield from (line.decode("utf-8", "replace") for line in lines)
+    yield rest.decode("utf-8", "replace")

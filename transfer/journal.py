@@ -1,0 +1,164 @@
+"""What a later run can go on with and no partial file tells: uploads that were begun, and the parts that services took.
+
+JSON Lines, only ever appended to: an upload that was begun, a part that was acknowledged, an upload that ended. What was
+written survives a killed process at once and a crashed machine mostly; a last line that is torn is not read. The file goes when
+a run ends and nothing in it can be gone on with. One process at a time uses it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from ..protocols.values import Token
+from .work import Unfinished
+
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from ..protocols.context import Log
+    from ..protocols.locations import Location
+    from ..protocols.values import Part
+
+_SYNC_SECONDS: Final = 5.0
+"""How much a crash of the machine may make forgotten: parts that are then sent again."""
+
+
+class _Upload:
+    __slots__ = ("copy", "marks", "name", "part", "size", "url")
+
+    def __init__(self, copy: str, url: str, name: str, size: int, part: int) -> None:
+        self.copy = copy
+        self.url = url
+        self.name = name
+        self.size = size
+        self.part = part
+        self.marks: set[str] = set()
+
+
+class Journal:
+    """The journal of one run. Safe for all workers. Without a path, or when it cannot be used, it keeps nothing."""
+
+    def __init__(self, path: str, log: Log) -> None:
+        self._path = path
+        self._log = log
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._opened = not path
+        self._synced = 0.0
+        self._uploads: dict[str, _Upload] = {}
+
+    def find(self, copy: str, destination: Location, part: int) -> Unfinished | None:
+        """The upload of the same copy in an earlier run or attempt. `copy` is `resuming.token_of`."""
+        with self._lock:
+            self._open()
+            for upload in self._uploads.values():
+                if upload.copy == copy and upload.url == destination.url and upload.part == part:
+                    token = Token(destination, upload.name, upload.size, part, True)
+                    return Unfinished(copy, token, frozenset(upload.marks))
+        return None
+
+    def begun(self, copy: str, token: Token) -> None:
+        """Before the first part is sent."""
+        url = token.location.url
+        with self._lock:
+            self._open()
+            self._uploads[token.name] = _Upload(copy, url, token.name, token.size, token.part)
+            self._write({"begun": copy, "url": url, **token.as_json()}, sync=True)
+
+    def part(self, token: Token, part: Part) -> None:
+        """After the service has taken it."""
+        with self._lock:
+            if token.name in self._uploads:
+                self._uploads[token.name].marks.add(part.mark)
+            self._write({"part": part.number, "name": token.name, "mark": part.mark}, sync=False)
+
+    def ended(self, token: Token) -> None:
+        """It was published, or given up."""
+        with self._lock:
+            if self._uploads.pop(token.name, None) is not None:
+                self._write({"ended": token.name}, sync=False)
+
+    def close(self) -> None:
+        """Removes the file if nothing is left to go on with. Never raises."""
+        with self._lock:
+            if not self._opened and os.path.exists(self._path):
+                self._open()
+            descriptor, self._descriptor = self._descriptor, None
+            if descriptor is None:
+                return
+            try:
+                if not self._uploads:
+                    os.unlink(self._path)
+                os.close(descriptor)
+            except OSError as error:
+                self._log.debug("closing the journal: %s", error.strerror)
+
+    # --- with the lock
+
+    def _open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
+        try:
+            self._descriptor = _locked(self._path)
+            with open(os.dup(self._descriptor), "rb") as file:
+                lines = file.read().split(b"\n")
+        except OSError as error:
+            self._descriptor = None
+            why = "another process uses it" if isinstance(error, BlockingIOError) else error.strerror
+            self._log.warning("the journal %s is not used: %s", self._path, why)
+            return
+        for line in lines:
+            self._read(line)
+        if lines[-1]:
+            os.write(self._descriptor, b"\n")  # after a torn line
+
+    def _read(self, line: bytes) -> None:
+        try:
+            record = json.loads(line)
+            self._learn(record)
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def _learn(self, record: dict[str, Any]) -> None:
+        if "begun" in record:
+            copy, url, name = str(record["begun"]), str(record["url"]), str(record["name"])
+            self._uploads[name] = _Upload(copy, url, name, int(record["size"]), int(record["part"]))
+        elif "part" in record:
+            self._uploads[record["name"]].marks.add(str(record["mark"]))
+        else:
+            self._uploads.pop(record["ended"], None)
+
+    def _write(self, record: dict[str, Any], *, sync: bool) -> None:
+        descriptor = self._descriptor
+        if descriptor is None:
+            return
+        try:
+            os.write(descriptor, json.dumps(record, separators=(",", ":")).encode() + b"\n")
+            now = time.monotonic()
+            if sync or now - self._synced > _SYNC_SECONDS:
+                self._synced = now
+                os.fdatasync(descriptor)
+        except OSError as error:
+            self._log.warning("the journal %s cannot be written: %s", self._path, error.strerror)
+            os.close(descriptor)
+            self._descriptor = None
+
+
+def _locked(path: str) -> int:
+    """A descriptor for appending and reading, locked. Raises OSError."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        pass  # no locks on this file system
+    return descriptor
