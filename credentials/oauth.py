@@ -11,7 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Misconfigured, MissingCredential
+from .errors import Misconfigured, MissingCredential, UnsafeFile
 from .minting import Fresh, end_of
 from .private import read_private, write_private
 from .redaction import printable, redact, redact_url
@@ -110,7 +110,9 @@ class _Store:
             return self._inline
         try:
             text = read_private(self._path, self._means.policy).decode("utf-8", "replace").strip()
-        except (FileNotFoundError, Misconfigured):
+        except UnsafeFile:
+            raise
+        except (FileNotFoundError, Misconfigured, MissingCredential):
             if not self._file:
                 return self._inline
             raise MissingCredential(

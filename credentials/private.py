@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import CredentialError, Misconfigured, UnsafeFile
+from .errors import CredentialError, Misconfigured, MissingCredential, UnsafeFile
 from .redaction import printable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _open(path: str) -> int:
         raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name has a NUL"
-        raise Misconfigured(
+        raise MissingCredential(
             f"{printable(path)} cannot be read: {reason}", "check the path and its permissions"
         ) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Misconfigured
+from .errors import Misconfigured, MissingCredential
 from .kinds import Bearer, Secret
 from .private import STRICT, read_seen
 from .redaction import printable
@@ -61,11 +61,11 @@ def token_in_text(text: str, origin: str) -> Secret:
 
 
 def token_in_file(path: str, origin: str, policy: Policy = STRICT) -> tuple[Secret, Seen]:
-    """The token that a file holds, and which version of the file it was. Raises UnsafeFile and Misconfigured."""
+    """The token that a file holds, and which version of the file it was. Raises MissingCredential, UnsafeFile and Misconfigured."""
     try:
         content, seen = read_seen(path, policy)
     except FileNotFoundError:
-        raise Misconfigured(
+        raise MissingCredential(
             f"{origin} names {printable(path)}, which is not there",
             "make the token file, or unset the variable",
         ) from None

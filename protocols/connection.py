@@ -17,7 +17,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from .errors import Broken, Denied, LocalRefused, Stopped, TransferError, Unreachable
+from .errors import Broken, Denied, LocalRefused, Misconfigured, Stopped, TransferError, Unreachable
 
 if TYPE_CHECKING:
     import ssl
@@ -278,8 +278,11 @@ def _begin(address: tuple[Any, ...]) -> socket.socket:
 def is_end(error: OSError) -> bool:
     """Whether the other side has ended the stream, politely or not."""
     tls = sys.modules.get("ssl")
-    return isinstance(error, ConnectionError) or (
-        tls is not None and isinstance(error, (tls.SSLEOFError, tls.SSLZeroReturnError))
+    if tls is None or not isinstance(error, tls.SSLError):
+        return isinstance(error, ConnectionError)
+    # Python 3.11.2 knows no class of its own for OpenSSL 3's word.
+    return isinstance(error, (tls.SSLEOFError, tls.SSLZeroReturnError)) or "UNEXPECTED_EOF" in (
+        error.reason or ""
     )
 
 
@@ -297,7 +300,7 @@ def failure(error: OSError, what: str, host: str, *, begun: bool) -> TransferErr
     remedy = ""
     tls = sys.modules.get("ssl")
     if tls is not None and isinstance(error, tls.SSLCertVerificationError):
-        kind = Unreachable
+        kind = Misconfigured
         text = f"the certificate of the server is not trusted ({error.verify_message})"
         remedy = (
             "if the server is right, name the file or folder of its certificate authority in SSL_CERT_FILE, "
@@ -306,6 +309,9 @@ def failure(error: OSError, what: str, host: str, *, begun: bool) -> TransferErr
     elif tls is not None and isinstance(error, tls.SSLError) and not is_end(error):
         reason = str(error.reason or "unknown reason").lower().replace("_", " ")
         text = f"TLS failed: {reason}"
+        if reason == "wrong version number":
+            kind = Misconfigured
+            remedy = "the server does not speak TLS on this port: write http://, or name another port"
         if "alert" in reason and ("certificate" in reason or "unknown ca" in reason):
             kind = Denied
             text = f"the server refused the client certificate, or wants one ({reason})"

@@ -126,6 +126,8 @@ class NotFound(TransferError):
 
 class Mismatch(TransferError):
     code = "mismatch"
+    of_digest: bool = True
+    """A digest differs; otherwise it is only the size."""
     reach = Reach.REPLICA
     default_remedy = (
         "this copy is damaged, or the recorded checksum or size is wrong: compare with another replica"

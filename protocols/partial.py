@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat
 
 from ..checksum.records import NamedTuple
@@ -160,6 +159,8 @@ def _still_names(descriptor: int, name: str) -> bool:
 
 def partials_in(folder: str) -> list[str]:
     """The names of all partials in a folder; none if it cannot be read."""
+    import re
+
     try:
         with os.scandir(folder or ".") as entries:
             return [entry.name for entry in entries if re.fullmatch(_NAME, entry.name)]

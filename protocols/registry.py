@@ -6,6 +6,8 @@ The built-in ones are a static table; other distributions add theirs under the e
 
 from __future__ import annotations
 
+from sys import modules
+
 from .capability import Capability, Publish, Shape
 from .errors import MissingExtra, Unsupported
 
@@ -145,10 +147,34 @@ WEBDAV: Final = Capability(
     notes="Where a server refuses MOVE, files are published as over http. The extra is for copies inside one server.",
 )
 
-BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP, WEBDAV)
+GCS: Final = Capability(
+    protocol="gcs",
+    schemes=("gs",),
+    implementation="wf.protocols.gcs:GcsStore",
+    shapes=(Shape.STORE, Shape.COPIER),
+    extra="gcs",
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_create_parents=True,
+    publish=Publish.ATOMIC,
+    folders=False,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    digest=("crc32c", "md5"),
+    copy_digest=("crc32c",),
+    credentials=("google", "bearer"),
+    notes="A folder is a prefix: making one creates the bucket. The extra is for credentials; public buckets need none.",
+)
+
+BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP, WEBDAV, GCS)
 
 PLANNED: Final = frozenset(
-    {"gs", "globus", "go", "irods"}
+    {"globus", "go", "irods"}
     | {"osdf", "pelican", "stash", "root", "roots", "xroot", "xroots", "gsiftp", "sshftp", "gsiscp", "srm"}
     | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
 )
@@ -210,10 +236,9 @@ def make_store(capability: Capability, context: Context) -> Store:
     """A new store for one worker. Imports the protocol's module."""
     if not isinstance(capability.implementation, str):
         return capability.implementation(context)
-    from importlib import import_module
-
     module, _, name = capability.implementation.partition(":")
-    store: Store = getattr(import_module(module), name)(context)
+    __import__(module)
+    store: Store = getattr(modules[module], name)(context)
     return store
 
 

@@ -347,7 +347,8 @@ def _new_file(
             opened = status
     if obstacle:
         if isinstance(opened, bytes):
-            wire.forget({wire.ask(CLOSE, opened), wire.ask(REMOVE, string(name))})
+            wire.forget({wire.ask(CLOSE, opened)})
+            wire.packet_of(wire.ask(REMOVE, string(name)))
         raise _in_the_way(path, obstacle)
     return opened
 

@@ -188,5 +188,5 @@ def error_of_status(code: int, message: str, what: str, host: str) -> TransferEr
             "the server does not say why; often its disk or a quota is full, or something else has this name"
         )
     else:
-        remedy = ""
+        remedy = "check the path" if kind is LocalRefused else ""
     return kind(f"{what}: {said}", host=host, remedy=remedy)

@@ -24,6 +24,8 @@ def tls_context(environment: Mapping[str, str], certificate: Certificate | None 
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     settings.minimum_version = ssl.TLSVersion.TLSv1_2
     settings.set_alpn_protocols(["http/1.1"])
+    # Some Pythons set it: a stream that was cut would then look like one that had ended.
+    settings.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if not _load_named_authorities(settings, environment):
         settings.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if certificate is not None:

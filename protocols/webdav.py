@@ -256,7 +256,8 @@ class WebdavStore(WebdavRequests):
         self._delete(final)
 
     def refuse_to_replace(self, final: Location) -> None:
-        with suppress(NotFound):
+        # What may not be looked at may still be written: the PUT or MOVE will tell.
+        with suppress(NotFound, Denied, Unsupported):
             if self.stat(final).is_directory:
                 raise LocalRefused(
                     f"cannot write {final.shown}: a folder is in its place", remedy="remove it"

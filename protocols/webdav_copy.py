@@ -23,6 +23,7 @@ from .wire import origin_of
 if TYPE_CHECKING:
     from typing import Final
 
+    from ..checksum.digest import Digest
     from .locations import Location
     from .webdav import WebdavStore
 
@@ -54,12 +55,26 @@ def copied(store: WebdavStore, source: Location, destination: Location) -> CopyS
         held, digests = store.held(place)
         if size is not None and held is not None and held != size:
             raise Broken(f"copying {source.shown} to {place.shown}: {held} of {size} bytes are there")
+        if digests:
+            _compare(source, store.held(source)[1], place, digests)
         store.rename(place, destination)
     except BaseException:
         with suppress(TransferError):
             store.remove_leftover(place)
         raise
     return CopyStep(Receipt(held, None, digests), bytes=held or 0)
+
+
+def _compare(
+    source: Location, theirs: tuple[Digest, ...], place: Location, digests: tuple[Digest, ...]
+) -> None:
+    """Raises Broken where the two servers tell different digests of one algorithm."""
+    known = {digest.algorithm: digest for digest in theirs}
+    for digest in digests:
+        if known.get(digest.algorithm, digest) != digest:
+            raise Broken(
+                f"copying {source.shown} to {place.shown}: {known[digest.algorithm]} became {digest}"
+            )
 
 
 def _token(source: Location, destination: Location) -> str:
@@ -101,12 +116,22 @@ def _copy_at_one(store: WebdavStore, source: Location, place: Location) -> None:
 def _copy_between(store: WebdavStore, source: Location, place: Location) -> None:
     """Has the destination fetch; where it cannot, has the source send."""
     try:
-        _third_party(store, place, source, "Source", "DOWNLOAD,LIST", "read")
+        fetch(store, source, place)
     except Unsupported as pull:
         try:
-            _third_party(store, source, place, "Destination", "UPLOAD,DELETE,LIST", "write")
+            send(store, source, place)
         except Unsupported as push:
             raise Unsupported(f"{pull.what}; {push.what}", host=push.host) from None
+
+
+def fetch(store: WebdavStore, source: Location, place: Location) -> None:
+    """Has the server of `place` get the file."""
+    _third_party(store, place, source, "Source", "DOWNLOAD,LIST", "read")
+
+
+def send(store: WebdavStore, source: Location, place: Location) -> None:
+    """Has the server of `source` put the file."""
+    _third_party(store, source, place, "Destination", "UPLOAD,DELETE,LIST", "write")
 
 
 def _third_party(

@@ -82,7 +82,7 @@ def test_a_file_of_roots_may_let_a_group_read_for_somebody_who_is_not_root(tmp_p
     path = private(tmp_path / "c.conf", "[a]\nx=1\n")
     path.chmod(0o640)
     os.chown(path, 0, 65534)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o011)
     child = os.fork()
     if child == 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from credentials_made import private
 from servers.unprivileged import Unprivileged
-from wf.credentials.errors import Misconfigured, UnsafeFile
+from wf.credentials.errors import Misconfigured, MissingCredential, UnsafeFile
 from wf.credentials.private import Policy, check_private, read_private, seen_now, write_private
 
 CODE = """
@@ -70,7 +70,8 @@ def test_the_mode_of_a_file_of_ours_can_be_mended(unprivileged: Unprivileged, mi
 
 def need_root() -> None:
     if os.geteuid() != 0:
-        pytest.fail("only root can give files away: run these tests as root", pytrace=False)
+        why = "only root can give files away: run these tests as root"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
 
 
 def test_of_roots_files_a_group_may_read(unprivileged: Unprivileged, mine: Path) -> None:
@@ -164,7 +165,7 @@ def test_odd_paths_are_told(tmp_path: Path) -> None:
     for path in (str(tmp_path), "/dev/zero", "/dev/null"):
         with pytest.raises(Misconfigured, match="is not a regular file"):
             read_private(path)
-    with pytest.raises(Misconfigured, match="cannot be read"):
+    with pytest.raises(MissingCredential, match="cannot be read"):
         read_private("a\0b")
     with pytest.raises(UnsafeFile):
         read_private("/etc/passwd")

@@ -10,7 +10,7 @@ import pytest
 from credentials_made import private, token
 from wf.credentials.chain import standard_chain
 from wf.credentials.claims import claims_of
-from wf.credentials.errors import Misconfigured, UnsafeFile
+from wf.credentials.errors import MissingCredential, UnsafeFile
 from wf.credentials.kinds import Anonymous, Basic, Bearer, Credential
 
 HOST = "se.example.org"
@@ -158,7 +158,7 @@ def test_a_token_file_nobody_named_that_others_can_read_is_passed_over(tmp_path:
 
 
 def test_a_token_file_that_was_named_and_is_not_there_is_told() -> None:
-    with pytest.raises(Misconfigured, match="BEARER_TOKEN_FILE names /no/such"):
+    with pytest.raises(MissingCredential, match="BEARER_TOKEN_FILE names /no/such"):
         find({"BEARER_TOKEN_FILE": "/no/such"})
 
 

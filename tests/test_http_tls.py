@@ -100,7 +100,7 @@ def test_an_unknown_authority_is_refused_with_a_remedy(
     store_for: Callable[..., HttpStore], web: Nginx, tls_files: TlsFiles
 ) -> None:
     for environment in ({}, {"SSL_CERT_FILE": str(tls_files.wrong_ca)}):
-        with pytest.raises(Unreachable, match="certificate of the server is not trusted") as caught:
+        with pytest.raises(Misconfigured, match="certificate of the server is not trusted") as caught:
             store_for(environment).open_read(parse_location(f"{web.tls_url}/a"))
         assert "SSL_CERT_FILE" in caught.value.remedy
 
@@ -110,7 +110,7 @@ def test_a_certificate_that_is_not_right_is_refused(
     store: HttpStore, tmp_path: Path, tls_files: TlsFiles, which: str
 ) -> None:
     with nginx(tmp_path, tls=tls_files, certificate=getattr(tls_files, which)) as server:
-        with pytest.raises(Unreachable, match="not trusted"):
+        with pytest.raises(Misconfigured, match="not trusted"):
             store.open_read(parse_location(f"{server.tls_url}/a"))
         assert server.requests() == []
 
@@ -149,8 +149,8 @@ def test_a_redirect_to_plain_http_is_refused(store: HttpStore, web: Nginx) -> No
     assert drained(store.open_read(parse_location(f"{web.url}/redir-tls/a"))) == b"text"
 
 
-def test_a_server_without_tls_is_unreachable(store: HttpStore, web: Nginx) -> None:
-    with pytest.raises(Unreachable, match="TLS failed"):
+def test_a_server_without_tls_is_told_from_one_that_is_away(store: HttpStore, web: Nginx) -> None:
+    with pytest.raises(Misconfigured, match="TLS failed"):
         store.open_read(parse_location(f"https://localhost:{web.port}/a"))
 
 

@@ -67,3 +67,48 @@ def test_importing_it_loads_nothing_expensive(module: str) -> None:
 
 def test_an_expensive_import_would_be_noticed() -> None:
     assert loaded_by("import logging").intersection(EXPENSIVE) >= {"logging"}
+
+
+COLD_START = {
+    "checksum": "digest records",
+    "protocols": "capability context errors file local_errors locations partial registry values",
+    "transfer": "accounting batch_command batch_errors batch_requests batch_schema batch_values batches cli command_words"
+    " copying dispatch engine execution existing gates logs options ordering outcomes plain_words planning pouring"
+    " publishing pump refusals requests resuming retries routes settings signals sinks staging summary surroundings"
+    " verification version waits work",
+}
+"""Our modules that a copy of one local file needs. One more costs every job that moves one small file."""
+COLD_START_OF_OTHERS = {
+    *(
+        "__future__",
+        "_blake2",
+        "_collections",
+        "_functools",
+        "_hashlib",
+        "_heapq",
+        "_json",
+        "_operator",
+        "_weakrefset",
+    ),
+    *("atexit", "binascii", "collections", "enum", "errno", "fcntl", "functools", "gc", "hashlib", "heapq"),
+    *("itertools", "keyword", "math", "mmap", "operator", "reprlib", "signal", "threading", "types"),
+}
+"""Modules of the standard library that it needs beyond those of an empty program. No `re`, no `typing`, no `json`."""
+
+
+def test_copying_one_local_file_loads_only_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"x" * 1024)
+    batch = tmp_path / "one.json"
+    place = '[{{"site_label": "local", "url": "file://{}"}}]'
+    source, destination = place.format(tmp_path / "in"), place.format(tmp_path / "out")
+    batch.write_text(
+        f'[{{"type": "transfer", "lfn": "f", "src_urls": {source}, "dest_urls": {destination}}}]'
+    )
+
+    loaded = loaded_by(f"from wf.transfer.cli import main; assert main(['-f', {str(batch)!r}]) == 0")
+
+    assert (tmp_path / "out").read_bytes() == b"x" * 1024
+    ours = {f"wf.{package}.{name}" for package, names in COLD_START.items() for name in names.split()}
+    packages = {"wf", *(f"wf.{package}" for package in COLD_START)}
+    assert {name for name in loaded if name.partition(".")[0] == "wf"} - packages - ours == set()
+    assert loaded - loaded_by("pass") - packages - ours - COLD_START_OF_OTHERS == set()

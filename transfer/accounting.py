@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from .outcomes import Status
 from .requests import Transfer
 from .settings import Exit
@@ -17,28 +15,27 @@ if TYPE_CHECKING:
     from .outcomes import Outcome
 
 
-class _Kind(StrEnum):
-    """What a failure counts as for the exit code."""
-
-    MISMATCH = "mismatch"
-    LATER = "later"
-    CREDENTIAL = "credential"
-    CONFIGURATION = "configuration"
-    OTHER = "other"
-
+_MISMATCH, _LATER, _CREDENTIAL, _CONFIGURATION, _OTHER = (
+    "mismatch",
+    "later",
+    "credential",
+    "configuration",
+    "other",
+)
+"""What a failure counts as for the exit code."""
 
 _KIND_OF_CODE: Final = {
-    "mismatch": _Kind.MISMATCH,
-    "missing-credential": _Kind.CREDENTIAL,
-    "denied": _Kind.CREDENTIAL,
-    "configuration": _Kind.CONFIGURATION,
-    "missing-extra": _Kind.CONFIGURATION,
+    "mismatch": _MISMATCH,
+    "missing-credential": _CREDENTIAL,
+    "denied": _CREDENTIAL,
+    "configuration": _CONFIGURATION,
+    "missing-extra": _CONFIGURATION,
 }
 
 _EXIT_OF_ONLY_KIND: Final = {
-    _Kind.LATER: Exit.LATER,
-    _Kind.CREDENTIAL: Exit.CREDENTIAL,
-    _Kind.CONFIGURATION: Exit.CONFIGURATION,
+    _LATER: Exit.LATER,
+    _CREDENTIAL: Exit.CREDENTIAL,
+    _CONFIGURATION: Exit.CONFIGURATION,
 }
 
 
@@ -52,7 +49,7 @@ class Accounts:
         self._attempts = 0
         self._bytes = 0
         self._checks: dict[str, tuple[int, int, float]] = {}
-        self._kinds: set[_Kind] = set()
+        self._kinds: set[str] = set()
 
     def add(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
@@ -91,7 +88,7 @@ class Accounts:
             return Exit.LATER
         if not self._kinds:
             return Exit.DONE
-        if _Kind.MISMATCH in self._kinds:
+        if _MISMATCH in self._kinds:
             return Exit.MISMATCH
         if len(self._kinds) > 1:
             return Exit.FAILED
@@ -101,14 +98,14 @@ class Accounts:
         request = outcome.request
         linkage = request.linkage if isinstance(request, Transfer) else "unknown"
         checked, failed, seconds = self._checks.get(linkage, (0, 0, 0.0))
-        mismatch = _kind(outcome.error) is _Kind.MISMATCH
+        mismatch = _kind(outcome.error) is _MISMATCH
         self._checks[linkage] = (checked + 1, failed + mismatch, seconds + outcome.check_seconds)
 
 
-def _kind(error: TransferError | None) -> _Kind:
+def _kind(error: TransferError | None) -> str:
     if error is None:
-        return _Kind.OTHER
+        return _OTHER
     special = _KIND_OF_CODE.get(error.code)
     if special is not None:
         return special
-    return _Kind.LATER if error.later else _Kind.OTHER
+    return _LATER if error.later else _OTHER

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 
 from .batches import BatchError, load_batch
+from .output import complain
 from .planning import plan
 from .settings import Exit
 from .surroundings import LateCredentials
@@ -137,13 +138,6 @@ def people_sinks(environment: Mapping[str, str]) -> list[Sink]:
 
         sinks.append(ProgressSink(sys.stderr, colour=colour))
     return [*sinks, SummarySink(sys.stderr, colour=colour)]
-
-
-def complain(text: str) -> None:
-    """One line on standard error; control characters are escaped."""
-    from ..credentials.redaction import printable
-
-    print(f"wf-transfer: {printable(text)}", file=sys.stderr)
 
 
 def _batch(options: Namespace, environment: Mapping[str, str]) -> Batch:

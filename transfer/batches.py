@@ -14,6 +14,7 @@ from .requests import Batch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from json import JSONDecoder
     from typing import Any, Final, NoReturn
 
     from .requests import Request
@@ -197,24 +198,22 @@ def _constant(name: str) -> NoReturn:
     raise _Refused(f"{name} is no JSON number")
 
 
+def _decoder() -> JSONDecoder:
+    from json import JSONDecoder
+
+    return JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
 def _scanner() -> Callable[[str, int], tuple[object, int]]:
-    """The scanner of the standard library's decoder, without the module `json`, which compiles patterns at its import."""
+    """The decoder's own scanner, without the module `json`, which compiles patterns when it is imported."""
     try:
         from _json import make_scanner
     except ImportError:
-        from json import JSONDecoder
-
-        return JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).raw_decode
+        return _decoder().raw_decode
     from types import SimpleNamespace
 
-    asked = SimpleNamespace(
-        strict=True,
-        object_hook=None,
-        object_pairs_hook=_object,
-        parse_float=float,
-        parse_int=int,
-        parse_constant=_constant,
-    )
+    asked = SimpleNamespace(strict=True, object_hook=None, object_pairs_hook=_object)
+    asked.parse_float, asked.parse_int, asked.parse_constant = float, int, _constant
     return make_scanner(asked)  # type: ignore[arg-type]
 
 
@@ -225,15 +224,18 @@ def _decode(text: str, at: int) -> tuple[object, int]:
     """The JSON value that begins at `at`, and where it ends."""
     try:
         return _scan(text, at)
-    except StopIteration as nothing:
-        from json import JSONDecodeError
+    except (ValueError, RecursionError, StopIteration, SystemError):
+        # Without its module the scanner cannot say what is wrong.
+        return _decode_slowly(text, at)
 
-        failure: Exception = JSONDecodeError("Expecting value", text, nothing.value)
+
+def _decode_slowly(text: str, at: int) -> tuple[object, int]:
+    try:
+        return _decoder().raw_decode(text, at)
     except (ValueError, RecursionError) as error:
-        failure = error
-    from .batch_positions import fault_of_scan
+        from .batch_positions import fault_of_scan
 
-    raise fault_of_scan(text, at, failure)
+        raise fault_of_scan(text, at, error) from None
 
 
 def _error(text: str, name: str, fault: Fault, start: int) -> BatchError:

@@ -21,7 +21,6 @@ from .publishing import is_stream, verified_further
 from .pump import Hashing, pump
 from .requests import Transfer
 from .routes import Route
-from .service_copy import copy_by_service
 from .settings import Evidence
 from .verification import compare_digests, compare_size
 from .work import Again, Copied, Handed, Spool
@@ -52,6 +51,8 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
         _stage_what_can_be_read_once(work, worker)
     route = route_of(work, worker)
     if route is Route.THIRD_PARTY:
+        from .service_copy import copy_by_service
+
         return copy_by_service(transfer, work, worker)
     if route is Route.STAGED and work.spool is None:
         return _first_leg(transfer, work, worker, budget)

@@ -8,7 +8,6 @@ copy) lies in a heap ordered by time, and its worker takes something else: one b
 from __future__ import annotations
 
 import heapq
-import math
 import threading
 import time
 from collections import deque
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 SLICE: Final = 0.1
 """Seconds after which a worker leaves a lane if other lanes have work."""
+_NEVER: Final = float("inf")
 _UNKNOWN: Final = Capability("unknown", (), "")
 
 
@@ -105,9 +105,10 @@ class Dispatcher:
         self._lanes: dict[Key, Lane] = {}
         self._rotation: deque[Lane] = deque()
         self._gates: dict[str, Gate] = {}
+        self._struck: dict[str, str] = {}
         self._active: dict[str, int] = {}
         self._heap: list[tuple[float, int, Work]] = []
-        self._due = math.inf
+        self._due = _NEVER
         """When the first of the heap is."""
         self._sequence = 0
         self._idle = 0
@@ -238,10 +239,15 @@ class Dispatcher:
         if not name:
             return  # this machine's own files have no host that could cool
         with self._lock:
+            self._struck[name] = error.what
             now = time.monotonic()
             self._gates[name] = gates.struck(
                 self._gate(name), began=began, now=now, retry_after=error.retry_after
             )
+
+    def last_error(self, name: str) -> str:
+        """What the endpoint did when it was last struck, for people."""
+        return self._struck.get(name, "unknown")
 
     def gate(self, name: str) -> Gate:
         with self._lock:
@@ -266,7 +272,7 @@ class Dispatcher:
         while self._heap and self._heap[0][0] <= now:
             work = heapq.heappop(self._heap)[2]
             self._queue(key_of(work), work)
-        self._due = self._heap[0][0] if self._heap else math.inf
+        self._due = self._heap[0][0] if self._heap else _NEVER
         return min(self._due, now + 1.0)
 
     def _admit(self, lane: Lane, now: float) -> tuple[Entry | None, float | None]:
@@ -278,7 +284,7 @@ class Dispatcher:
                     return Entry(lane, now + SLICE, down=name), None
                 if lane.searched != gate.cooling_until:
                     lane.searched = gate.cooling_until
-                    return Entry(lane, math.inf, cooling=name), None
+                    return Entry(lane, _NEVER, cooling=name), None
                 return None, gate.cooling_until
             if self._active.get(name, 0) >= gate.limit:
                 return None, None

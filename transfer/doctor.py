@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..credentials.redaction import printable
+from .doctor_facts import Fact, State
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -21,26 +21,6 @@ if TYPE_CHECKING:
     from ..protocols.proxies import Proxy
 
     Environment = Mapping[str, str]
-
-
-class State(StrEnum):
-    OK = "ok"
-    NOTE = "note"
-    """Something is not there that not everybody needs."""
-    WARNING = "warning"
-    """Something may go wrong."""
-    BROKEN = "broken"
-    """Something will go wrong, whatever is transferred."""
-
-
-class Fact(NamedTuple):
-    """One thing that was looked at."""
-
-    section: str
-    name: str
-    value: str
-    state: State = State.OK
-    remedy: str = ""
 
 
 def examine(environment: Environment, *, credentials_file: str = "") -> list[Fact]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..credentials.errors import CredentialError
 from ..credentials.inspection import Severity, duration, inspect, safety, source_file, utc
 from ..credentials.redaction import printable
-from .doctor import Fact, State
+from .doctor_facts import Fact, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

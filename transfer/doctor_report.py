@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .doctor import State
+from .doctor_facts import State
 from .settings import Exit
 from .version import VERSION
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from .doctor import Fact
+    from .doctor_facts import Fact
 
 FORMAT: Final = 1
 """`version` of the JSON document; it stays while members are only added."""

@@ -7,7 +7,7 @@ import time
 from collections import deque
 
 from ..protocols.context import Context
-from ..protocols.errors import Defect, End, Reach, Stopped, TransferError, Unreachable
+from ..protocols.errors import Defect, End, Mismatch, Reach, Stopped, TransferError, Unreachable
 from .copying import copy, route_of, share
 from .dispatch import Dispatcher, gate_key, key_of
 from .gates import RETRY_AFTER_MOST
@@ -16,13 +16,11 @@ from .outcomes import Attempt, Outcome, Status
 from .planning import obstacle
 from .pump import Limits
 from .refusals import Refusals
-from .removal import insist_on_safe
 from .requests import MakeDirectory, Transfer
 from .retries import after_failure, elsewhere, telling
 from .settings import Evidence
 from .staging import SpoolBudget
 from .surroundings import Surroundings
-from .throttle import Throttle
 from .waits import BackOff
 from .work import Again, Copied, Handed, Work, Worker
 
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from .planning import Plan
     from .retries import Move
     from .surroundings import CredentialSource
+    from .throttle import Throttle
 
 
 class Engine:
@@ -65,9 +64,11 @@ class Engine:
         self._refusals = Refusals()
         self._wait = BackOff(settings.back_off, settings.back_off_most)
         self._surroundings = Surroundings(credentials, environment)
-        throttle = Throttle(settings.bandwidth, stop) if settings.bandwidth else None
         self._limits = Limits(
-            stop=stop, stall=settings.stall, slow_bytes=settings.slow_bytes, throttle=throttle
+            stop=stop,
+            stall=settings.stall,
+            slow_bytes=settings.slow_bytes,
+            throttle=_throttle(settings.bandwidth, stop),
         )
         self._workers: list[Worker] = []
         self._journal = _journal(settings.journal, self.log) if settings.journal else None
@@ -214,6 +215,8 @@ class Engine:
                 store.make_directory(target)
             else:
                 if not self.plan.settings.allow_dangerous_remove:
+                    from .removal import insist_on_safe
+
                     insist_on_safe(target)
                 store.remove(target, recursive=request.recursive)
         except TransferError as error:
@@ -297,7 +300,7 @@ class Engine:
         gate = self.dispatcher.gate(name)
         seconds = time.monotonic() - gate.since
         error = Unreachable(
-            f"{name} has not answered for {seconds:.0f} s ({gate.strikes} attempts); this one was not tried",
+            f"{name} has not answered for {seconds:.0f} s ({gate.strikes} attempts, the last: {self.dispatcher.last_error(name)}); this one was not tried",
             host=name,
             end=End.SOURCE if name == key[0] else End.DESTINATION,
             step="wait",
@@ -346,6 +349,14 @@ def _journal(path: str, log: Log) -> Journal:
     return Journal(path, log)
 
 
+def _throttle(bandwidth: int, stop: threading.Event) -> Throttle | None:
+    if not bandwidth:
+        return None
+    from .throttle import Throttle
+
+    return Throttle(bandwidth, stop)
+
+
 def _done(work: Work, copied: Copied) -> Outcome:
     return Outcome(
         work.request,
@@ -375,7 +386,7 @@ def _failed_outcome(work: Work, error: TransferError, status: Status) -> Outcome
         work.destination,
         last.bytes if last else 0,
         time.monotonic() - work.began,
-        checked=error.code == "mismatch",
+        checked=isinstance(error, Mismatch) and error.of_digest,
         left_behind=error.left_behind,
         error=error,
         attempts=work.attempts,

@@ -115,7 +115,7 @@ def _request_finished(now: float, outcome: Outcome) -> str:
         f'{_head(now, level, "request-finished")},{_item(request)},"status":"{outcome.status}",'
         f'"route":"{outcome.route}","source":{json_url(outcome.source)},'
         f'"destination":{json_url(outcome.destination or target_of(request))},"bytes":{outcome.bytes},'
-        f'"seconds":{outcome.seconds:.6f},"digest":{digest},"evidence":"{outcome.evidence}",'
+        f'"seconds":{outcome.seconds:.6f},"digest":{digest},"evidence":"{outcome.evidence}","checked":{"true" if outcome.checked else "false"},'
         f'"attempts":{len(outcome.attempts)},{_error(outcome.error)}}}\n'
     )
 

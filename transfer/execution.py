@@ -11,11 +11,12 @@ import time
 from functools import partial
 
 from ..checksum.records import NamedTuple
-from ..protocols.errors import Defect, End, Reach, Stopped, TransferError
+from ..protocols.errors import Defect, End, LocalRefused, Reach, Stopped, TransferError
 from .accounting import Accounts
 from .engine import Engine
 from .ordering import Ordering
 from .outcomes import Outcome, Status
+from .removal import insist_on_safe
 from .requests import Remove, Transfer
 from .settings import Exit
 from .sinks import Ending, Progress, Start
@@ -185,7 +186,7 @@ class _Run:
             released = pending.pop()
             ready: list[Request] = []
             for request in released.ready:
-                skip = self._ordering.obstacle(request) if isinstance(request, Remove) else None
+                skip = self._skip(request) if isinstance(request, Remove) else None
                 if skip is None:
                     ready.append(request)
                 else:
@@ -195,6 +196,15 @@ class _Run:
             for skip in released.skipped:
                 outcome = self._account(_skipped(skip))
                 pending.append(self._ordering.ended(outcome.request, outcome.error, ok=False))
+
+    def _skip(self, remove: Remove) -> Skip | None:
+        """Why this removal must not run; nothing where the guard rails will refuse it anyway, which says more."""
+        if not self._plan.settings.allow_dangerous_remove:
+            try:
+                insist_on_safe(remove.target)
+            except LocalRefused:
+                return None
+        return self._ordering.obstacle(remove)
 
     def _account(self, outcome: Outcome) -> Outcome:
         """Tells the sinks and counts; returns the outcome as the sinks left it."""

@@ -2,36 +2,109 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..protocols.errors import LocalRefused
 from .accounting import Accounts
 from .outcomes import Outcome, Status
-from .planning import explain
+from .planning import Explanation, explain
 from .removal import insist_on_safe
 from .requests import Remove, Transfer, kind_of, name_of
 from .settings import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
     from ..protocols.locations import Location
-    from .planning import Explanation, Plan
+    from .planning import Plan
     from .surroundings import CredentialSource
 
 
-def print_plan(made: Plan, credentials: CredentialSource, stream: TextIO, *, as_json: bool) -> Exit:
-    """Writes the plan; returns the exit code that the requests which cannot start call for."""
+def print_plan(
+    made: Plan,
+    credentials: CredentialSource,
+    stream: TextIO,
+    *,
+    as_json: bool,
+    refused: Sequence[Outcome] = (),
+) -> Exit:
+    """Writes the plan, and what was refused before it; returns the exit code that the requests which cannot start call for.
+
+    A missing credential is told and changes nothing: it may be there where the plan is run.
+    """
     accounts = Accounts()
+    write = _json if as_json else _text
+    presented = _Presented(credentials)
     for request in made.requests:
         explanation = _with_guard(explain(made, request), made)
-        names = tuple(_name(credentials, end) for end in (explanation.source, explanation.destination) if end)
-        write = _json if as_json else _text
-        stream.write(write(explanation, names))
+        stream.write(write(explanation, presented.of(explanation)))
         problem = explanation.problem
         status = Status.DONE if problem is None else Status.FAILED
         accounts.add(Outcome(request, status, error=problem))
+    for outcome in refused:
+        stream.write(write(_of_refused(outcome), ()))
+        accounts.add(outcome)
     return accounts.exit_code(stopped=False, engine_failed=False)
+
+
+def as_text(explanation: Explanation) -> str:
+    """What `--dry-run` prints for it, less the credentials."""
+    return _text(explanation, ()).rstrip("\n")
+
+
+class _Credential(NamedTuple):
+    """What is presented at one end. `problem` tells why nothing can be; empty if something is."""
+
+    end: str
+    name: str
+    problem: str = ""
+
+
+class _Presented:
+    """Names of credentials, each question asked once."""
+
+    def __init__(self, credentials: CredentialSource) -> None:
+        self._credentials = credentials
+        self._known: dict[tuple[str, ...], tuple[str, str]] = {}
+
+    def of(self, explanation: Explanation) -> tuple[_Credential, ...]:
+        if explanation.problem is not None:
+            return ()
+        if explanation.source is None:
+            return (self._at("target", explanation.destination, "write"),)
+        return (
+            self._at("source", explanation.source, "read"),
+            self._at("destination", explanation.destination, "write"),
+        )
+
+    def _at(self, end: str, location: Location, purpose: str) -> _Credential:
+        if location.is_local:
+            return _Credential(end, "-")
+        question = (location.scheme, location.host, location.site, purpose)
+        if question not in self._known:
+            self._known[question] = self._ask(*question)
+        return _Credential(end, *self._known[question])
+
+    def _ask(self, scheme: str, host: str, site: str, purpose: str) -> tuple[str, str]:
+        name = self._credentials.name(scheme, host, site, purpose=purpose)
+        if name != "missing":
+            return name, ""
+        from ..credentials.errors import CredentialError
+
+        try:
+            self._credentials.find(scheme, host, site, purpose=purpose)
+        except CredentialError as error:
+            return name, "; ".join(filter(None, (error.what, error.remedy)))
+        return name, ""
+
+
+def _of_refused(outcome: Outcome) -> Explanation:
+    request = outcome.request
+    assert isinstance(request, Transfer), request
+    return Explanation(
+        request, request.sources[0], request.destinations[0], None, "", (), (), outcome.error
+    )
 
 
 def _with_guard(explanation: Explanation, made: Plan) -> Explanation:
@@ -46,13 +119,7 @@ def _with_guard(explanation: Explanation, made: Plan) -> Explanation:
     return explanation
 
 
-def _name(credentials: CredentialSource, location: Location) -> str:
-    if location.is_local:
-        return "-"
-    return credentials.name(location.scheme, location.host, location.site)
-
-
-def _text(explanation: Explanation, names: tuple[str, ...]) -> str:
+def _text(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str:
     from ..credentials.redaction import printable, redact_url
 
     request = explanation.request
@@ -61,7 +128,9 @@ def _text(explanation: Explanation, names: tuple[str, ...]) -> str:
         lines.append(f"from {explanation.source.shown}")
     lines.append(f"{'to' if explanation.source is not None else 'at'} {explanation.destination.shown}")
     if explanation.problem is not None:
-        lines.append(f"cannot start: {explanation.problem.what}; {explanation.problem.remedy}")
+        lines.append(f"cannot start: {printable(explanation.problem.what)}")
+        if explanation.problem.remedy:
+            lines.append(f"what to do: {printable(explanation.problem.remedy)}")
         return _block(lines)
     if explanation.decision is not None:
         lines.append(f"route: {explanation.decision.route} ({explanation.decision.why})")
@@ -69,7 +138,10 @@ def _text(explanation: Explanation, names: tuple[str, ...]) -> str:
     lines.append(f"protocol: {' to '.join(dict.fromkeys(explanation.protocols))}")
     if explanation.digest:
         lines.append(f"digest: {explanation.digest}")
-    lines.append(f"credential: {' and '.join(names)}")
+    for each in credentials:
+        if each.name != "-":
+            told = f"missing: {each.problem}" if each.problem else each.name
+            lines.append(f"credential ({each.end}): {printable(told)}")
     lines += [f"else: {printable(redact_url(url))}" for url in explanation.alternatives]
     return _block(lines)
 
@@ -78,7 +150,7 @@ def _block(lines: list[str]) -> str:
     return "\n    ".join(lines) + "\n"
 
 
-def _json(explanation: Explanation, names: tuple[str, ...]) -> str:
+def _json(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str:
     import json
 
     from ..credentials.redaction import redact_url
@@ -96,7 +168,8 @@ def _json(explanation: Explanation, names: tuple[str, ...]) -> str:
         "rejected": list(decision.rejected) if decision else [],
         "protocols": list(explanation.protocols),
         "digest": explanation.digest,
-        "credentials": list(names),
+        "credentials": [each.name for each in credentials],
+        "missing": [each.problem for each in credentials if each.problem],
         "alternatives": [redact_url(url) for url in explanation.alternatives],
         "problem": {"code": problem.code, "message": problem.what, "remedy": problem.remedy}
         if problem

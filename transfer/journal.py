@@ -61,6 +61,16 @@ class Journal:
                     return Unfinished(copy, token, frozenset(upload.marks))
         return None
 
+    def others(self, copy: str, destination: Location) -> tuple[Token, ...]:
+        """Uploads of other copies to this destination: of another version, source or expectation. Nothing goes on with them."""
+        with self._lock:
+            self._open()
+            return tuple(
+                Token(destination, upload.name, upload.size, upload.part, True)
+                for upload in self._uploads.values()
+                if upload.copy != copy and upload.url == destination.url
+            )
+
     def begun(self, copy: str, token: Token) -> None:
         """Before the first part is sent."""
         url = token.location.url

@@ -32,9 +32,11 @@ commands, as first word (`wf-transfer cp --help` and so on tell more):
 
 def batch_parser() -> ArgumentParser:
     """The parser of everything that is not a command word."""
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from argparse import RawDescriptionHelpFormatter
 
-    parser = ArgumentParser(
+    from .usage import Parser
+
+    parser = Parser(
         prog="wf-transfer",
         description="Move, verify and remove the data of a job, as a JSON batch says.",
         epilog=EPILOG,
@@ -94,8 +96,26 @@ def _add_work_options(parser: ArgumentParser | Sheet) -> None:
 
 
 def add_engine_options(parser: ArgumentParser | Sheet) -> None:
-    """Options that every command which moves or removes something has."""
+    """Options of everything that the engine does."""
     group = parser.add_argument_group("how to do it")
+    add_pace_options(group)
+    add_copy_options(group)
+    group.add_argument("--seed", metavar="TEXT", help="draws the priorities that the batch leaves open")
+    add_removal_options(group)
+    add_credential_options(group)
+
+
+def engine_defaults() -> dict[str, object]:
+    """What `settings_from` reads of a command that has not all of the options."""
+    from .plain_words import Sheet
+
+    sheet = Sheet()
+    add_engine_options(sheet)
+    return vars(sheet.read(()))
+
+
+def add_pace_options(group: _ActionsContainer | Sheet) -> None:
+    """Options of every command that makes attempts, whatever they are at."""
     group.add_argument(
         "-n", "--threads", metavar="N", type=_count, help="requests at once, at most; default and 0: adaptive"
     )
@@ -107,16 +127,7 @@ def add_engine_options(parser: ArgumentParser | Sheet) -> None:
         default=3,
         help="rounds over all replicas; default 3",
     )
-    group.add_argument(
-        "-s", "--symlink", action="store_true", help="link local files of one site instead of copying"
-    )
     group.add_argument("-d", "--debug", action="store_true", help="log every failed attempt, and tracebacks")
-    group.add_argument(
-        "--existing",
-        choices=[item.value for item in Existing],
-        help="what to do with destinations that exist",
-    )
-    group.add_argument("--stage", choices=["file"], help="file: between two services go through a spool file")
     group.add_argument(
         "--deadline", metavar="WHEN", type=moment, help="stop after a duration (90, 10m, 1h30m) or at a time"
     )
@@ -125,31 +136,47 @@ def add_engine_options(parser: ArgumentParser | Sheet) -> None:
         metavar="S",
         type=_seconds,
         default=60.0,
-        help="give an attempt up after S seconds without progress",
+        help="give an attempt up after S seconds without progress; default 60",
     )
+
+
+def add_copy_options(group: _ActionsContainer | Sheet) -> None:
+    """Options of what copies."""
+    group.add_argument(
+        "-s", "--symlink", action="store_true", help="link local files of one site instead of copying"
+    )
+    group.add_argument(
+        "--existing",
+        choices=[item.value for item in Existing],
+        help="destinations that exist: overwrite them (default); update: keep those of the same digest, overwrite others; "
+        "verify: keep those of the same digest, fail on others; fail on all",
+    )
+    group.add_argument("--stage", choices=["file"], help="file: between two services go through a spool file")
     group.add_argument(
         "--bwlimit",
         metavar="RATE",
         type=size,
         default=0,
-        help="bytes per second of the whole run; k, M and G are understood",
+        help="bytes per second of the whole run; k, M and G are understood (powers of 1024)",
     )
-    group.add_argument("--seed", metavar="TEXT", help="draws the priorities that the batch leaves open")
     group.add_argument(
         "--require-evidence",
         choices=[item.value for item in Evidence],
         default="none",
-        help="fail copies that are known less well",
+        help="fail copies that are known less well; weakest first; default none",
     )
     group.add_argument(
         "--trust-server-copy", action="store_true", help="let a service's own copy satisfy an expected digest"
     )
     group.add_argument("--verify-links", action="store_true", help="hash the file behind a link")
     group.add_argument("--keep-partials", action="store_true", help="leave partial files of failed requests")
+
+
+def add_removal_options(group: _ActionsContainer | Sheet) -> None:
+    """Options of what removes."""
     group.add_argument(
         "--allow-dangerous-remove", action="store_true", help="allow removing roots, homes and buckets"
     )
-    add_credential_options(group)
 
 
 def add_credential_options(group: _ActionsContainer | Sheet) -> None:
@@ -190,7 +217,7 @@ def _warn_once() -> Callable[[str], None]:
     def warn(text: str) -> None:
         if text not in told:
             told.add(text)
-            from .batch_command import complain
+            from .output import complain
 
             complain(f"warning: {text}")
 
@@ -199,7 +226,7 @@ def _warn_once() -> Callable[[str], None]:
 
 def _add_report_options(parser: ArgumentParser | Sheet) -> None:
     group = parser.add_argument_group("what to leave behind")
-    group.add_argument("--result", metavar="FILE", help="the result document (JSON); `-`: standard output")
+    add_result_option(group)
     group.add_argument("--events", metavar="FILE", help="events as they happen, JSON Lines")
     group.add_argument(
         "--journal",
@@ -207,6 +234,14 @@ def _add_report_options(parser: ArgumentParser | Sheet) -> None:
         help="what a later run can go on with beside partial files: uploads in parts; default FILE.journal of --result",
     )
     group.add_argument("--metrics-file", metavar="FILE", help="counters in the Prometheus text format")
+    add_manifest_option(group)
+
+
+def add_result_option(group: _ActionsContainer | Sheet) -> None:
+    group.add_argument("--result", metavar="FILE", help="the result document (JSON); `-`: standard output")
+
+
+def add_manifest_option(group: _ActionsContainer | Sheet) -> None:
     group.add_argument(
         "--manifest", metavar="FILE", help="SHA256 sums of local destinations, for sha256sum -c"
     )

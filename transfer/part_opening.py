@@ -33,6 +33,8 @@ class Opened(NamedTuple):
     found: tuple[Part, ...] = ()
     marks: frozenset[str] = frozenset()
     note: str = ""
+    read: bool = False
+    """The source was read to find out: what a reader had lent before is no longer in the worker's buffer."""
 
 
 def part_size(job: Pour, size: int) -> int:
@@ -80,6 +82,7 @@ def _opened(job: Pour, reader: Reader, incoming: Incoming) -> Opened:
         return known
     token = store.open_parts(job.destination, incoming, part)
     found: tuple[Part, ...] = ()
+    read = token.found and not local
     if token.found:
         found = store.list_parts(token)
         if not local and not _is_ours(job, reader, found, token):
@@ -88,7 +91,7 @@ def _opened(job: Pour, reader: Reader, incoming: Incoming) -> Opened:
         worker.journal.begun(incoming.token, token)
     # Of what this run's last attempt left people hear in the attempts.
     earlier = found and job.work.unfinished is None
-    return Opened(incoming.token, token, found, frozenset(), _note(found) if earlier else "")
+    return Opened(incoming.token, token, found, frozenset(), _note(found) if earlier else "", read)
 
 
 def _known(job: Pour, store: Parts, incoming: Incoming, part: int) -> Opened | None:
@@ -98,6 +101,9 @@ def _known(job: Pour, store: Parts, incoming: Incoming, part: int) -> Opened | N
     journal = job.worker.journal
     known, note = job.work.unfinished, False
     if known is None and journal is not None:
+        for stale in journal.others(incoming.token, job.destination):
+            store.abort_parts(stale)
+            journal.ended(stale)
         known, note = journal.find(incoming.token, job.destination, part), True
     if known is None or known.token.part != part:
         return None

@@ -79,7 +79,10 @@ def pour_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed |
     if opened.found and not ordered:
         # Two runs that are joined are like two sources: a digest that is wrong then proves nothing against either.
         job.spliced, job.held = True, sum(part.size for part in opened.found)
-    source = PartSource(job, parting.version, token.size, reader, view)
+    if opened.read:
+        source = PartSource(job, parting.version, token.size)
+    else:
+        source = PartSource(job, parting.version, token.size, reader, view)
     parting.segments = Segments(
         token,
         Hashing(tuple(digest.algorithm for digest in job.expected)),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .asking import Stores
     from .outcomes import Outcome
     from .requests import Batch
+    from .sinks import Sink
     from .surroundings import CredentialSource
 
     Environment = Mapping[str, str]
@@ -76,6 +77,8 @@ def _cp(parser: ArgumentParser, options: Namespace, environment: Environment) ->
 
     if len(options.words) < 2:
         parser.error("name at least one source, and then the destination")
+    if "-" in options.words:
+        parser.error("streams are not copied: `-` is neither a source nor a destination (a file of that name is ./-)")
     sources = _places(parser, options.words[:-1], options.source_site, environment)
     (destination,) = _places(parser, options.words[-1:], options.destination_site, environment)
     if options.checksum and (len(sources) > 1 or options.recursive):
@@ -84,7 +87,12 @@ def _cp(parser: ArgumentParser, options: Namespace, environment: Environment) ->
     with _stores(options, environment, credentials) as stores:
         try:
             found = copies(
-                stores, sources, destination, recursive=options.recursive, expected=options.checksum
+                stores,
+                sources,
+                destination,
+                recursive=options.recursive,
+                follow=options.follow_links,
+                expected=options.checksum,
             )
         except ValueError as error:
             parser.error(str(error))
@@ -129,15 +137,34 @@ def _run(
     from .refused_items import WithRefused, exit_with
 
     try:
-        settings = settings_from(options, environment)
+        made = plan(batch, settings_from(options, environment))
     except ValueError as error:
         parser.error(str(error))
+    if options.dry_run:
+        from .explanation import print_plan
+
+        return print_plan(made, credentials, sys.stdout, as_json=False, refused=refused)
     stop = threading.Event()
-    sinks = people_sinks(environment)
+    sinks = [*_record_sinks(options), *people_sinks(environment)]
     if refused:
         sinks = [WithRefused(sink, refused) for sink in sinks]
-    code = execute(plan(batch, settings), sinks, credentials, environment, stop)
+    code = execute(made, sinks, credentials, environment, stop)
     return exit_with(code, refused, stopped=stop.is_set())
+
+
+def _record_sinks(options: Namespace) -> list[Sink]:
+    """The reports for programs that the options ask for."""
+    sinks: list[Sink] = []
+    if getattr(options, "manifest", None):
+        from .manifest_sink import ManifestSink
+
+        sinks.append(ManifestSink(options.manifest))
+    if options.result:
+        from .result import ResultSink
+        from .version import VERSION
+
+        sinks.append(ResultSink(options.result, tool_version=VERSION))
+    return sinks
 
 
 # --- commands that ask

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
 from ..checksum.digest import SIZES, canonical_algorithm, parse_hex
 from .command_words import COMMANDS
-from .options import add_credential_options, add_engine_options
+from .options import (
+    add_copy_options,
+    add_credential_options,
+    add_manifest_option,
+    add_pace_options,
+    add_removal_options,
+    add_result_option,
+    engine_defaults,
+)
+from .usage import Parser
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace, _ActionsContainer
     from collections.abc import Callable, Sequence
     from typing import Final
 
@@ -21,17 +30,31 @@ PAGES: Final = ("wf-transfer", "wf-checksum")
 CHOICES: Final = {"completion": SHELLS, "man": PAGES}
 """What the one word of these commands can be."""
 
+HOW: Final = "how to do it"
+"""The title of the options that say how, in whichever command."""
+
 _PLACE = "a URL, or a path of this machine, which is taken as it is"
+
+
+_INTO: Final = """\
+a destination that is an existing folder, or ends with a slash, receives each source under its own name:
+  cp -r results s3://bucket/          makes  s3://bucket/results/...
+  cp -r results/. s3://bucket/data/   makes  s3://bucket/data/... (`SOURCE/.`: only what is in it)
+  cp -r results copy                  makes  copy/..., or copy/results/... where copy is a folder already
+"""
+_EPILOGS: Final = {"cp": _INTO}
 
 
 def command_parser(word: str) -> ArgumentParser:
     """The parser of one command word; `words` of what it returns holds what is no option."""
     usage, add = _DEFINITIONS[word]
     sentence = COMMANDS[word]
-    parser = ArgumentParser(
+    parser = Parser(
         prog=f"wf-transfer {word}",
         usage=f"%(prog)s {usage}",
         description=f"{sentence[0].upper()}{sentence[1:]}.",
+        epilog=_EPILOGS.get(word),
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add(parser)
@@ -59,29 +82,64 @@ def _add_cp(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("what to copy")
     group.add_argument("-r", "--recursive", action="store_true", help="copy folders and what is in them")
     group.add_argument(
+        "-L",
+        "--follow-links",
+        action="store_true",
+        help="with -r: copy what symbolic links in a folder lead to; without -L each of them is a failure",
+    )
+    group.add_argument(
         "--checksum",
-        metavar="ALG:HEX",
+        metavar="[ALG:]HEX",
         type=checksum,
-        help="the digest that a single source must have, like sha256:9f86d0...",
+        help="the digest that a single source must have, like sha256:9f86d0...; 64 digits alone are a sha256",
     )
     group.add_argument("--source-site", metavar="LABEL", default="", help="site label of the sources")
     group.add_argument(
         "--destination-site", metavar="LABEL", default="", help="site label of the destination"
     )
-    add_engine_options(parser)
+    _add_dry_run(group)
+    how = _add_how(parser)
+    add_copy_options(how)
+    add_credential_options(how)
+    add_manifest_option(_add_reports(parser))
 
 
 def _add_mkdir(parser: ArgumentParser) -> None:
     _words(parser, "PLACE", _PLACE)
     _add_site(parser)
-    add_engine_options(parser)
+    _add_dry_run(parser)
+    add_credential_options(_add_how(parser))
+    _add_reports(parser)
 
 
 def _add_rm(parser: ArgumentParser) -> None:
     _words(parser, "PLACE", _PLACE)
     parser.add_argument("-r", "--recursive", action="store_true", help="remove folders and what is in them")
     _add_site(parser)
-    add_engine_options(parser)
+    _add_dry_run(parser)
+    how = _add_how(parser)
+    add_removal_options(how)
+    add_credential_options(how)
+    _add_reports(parser)
+
+
+def _add_dry_run(group: _ActionsContainer) -> None:
+    group.add_argument(
+        "--dry-run", action="store_true", help="print for each item how it would be done; do nothing"
+    )
+
+
+def _add_how(parser: ArgumentParser) -> _ActionsContainer:
+    parser.set_defaults(**engine_defaults())
+    group = parser.add_argument_group(HOW)
+    add_pace_options(group)
+    return group
+
+
+def _add_reports(parser: ArgumentParser) -> _ActionsContainer:
+    group = parser.add_argument_group("what to leave behind")
+    add_result_option(group)
+    return group
 
 
 def _add_ls(parser: ArgumentParser) -> None:
@@ -148,10 +206,12 @@ _DEFINITIONS: Final[dict[str, tuple[str, Callable[[ArgumentParser], None]]]] = {
 
 
 def checksum(text: str) -> Digest:
-    """The digest that `ALG:HEX` spells."""
+    """The digest that `ALG:HEX`, or the 64 digits of a sha256, spells."""
     algorithm, colon, value = text.partition(":")
     if not colon:
-        raise ArgumentTypeError("write algorithm and value, like sha256:9f86d0...")
+        if len(text) != 2 * SIZES["sha256"]:
+            raise ArgumentTypeError("write algorithm and value, like sha256:9f86d0...")
+        algorithm, value = "sha256", text
     try:
         return parse_hex(algorithm, value)
     except ValueError as error:

@@ -67,6 +67,11 @@ class Explanation(NamedTuple):
     problem: TransferError | None = None
     """The request cannot start; nothing else is filled in."""
 
+    def __str__(self) -> str:
+        from .explanation import as_text
+
+        return as_text(self)
+
 
 def plan(batch: Batch, settings: Settings | None = None, *, registry: Registry | None = None) -> Plan:
     """The plan of a batch. Raises ValueError if it is numbered wrongly, or `after` is cyclic or points nowhere."""

@@ -62,7 +62,7 @@ def json_outcome(outcome: Outcome) -> str:
         f'"status":"{outcome.status}","route":"{outcome.route}","source":{json_url(outcome.source)},'
         f'"destination":{json_url(outcome.destination or target_of(request))},"bytes":{outcome.bytes},'
         f'"seconds":{outcome.seconds:.6f},"digest":{digest},"digests":[{digests}],'
-        f'"evidence":"{outcome.evidence}","left_behind":{left_behind},"error":{json_error(outcome.error)},'
+        f'"evidence":"{outcome.evidence}","checked":{"true" if outcome.checked else "false"},"left_behind":{left_behind},"error":{json_error(outcome.error)},'
         f'"attempts":[{attempts}]}}'
     )
 

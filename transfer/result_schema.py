@@ -106,6 +106,7 @@ REQUEST: Final = (
         {"enum": [evidence.value for evidence in Evidence]},
         "how strongly the copy at the destination is known to be right",
     ),
+    Field("checked", {"type": "boolean"}, "a digest of the bytes was compared with an expected one"),
     Field("left_behind", _URL, "a name that holds something wrong or unfinished and could not be removed"),
     Field("error", _NO_ERROR_OR, "why it is not done; a skipped request has that of what it waited for"),
     Field("attempts", {"type": "array", "items": {"$ref": "#/$defs/attempt"}}, "every try, in order"),

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
     from types import FrameType
+    from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-@contextmanager
-def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+class stopping_on_signals:
     """Sets `stop` at the first signal. Must be entered in the main thread; restores what was there."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._before: dict[int, Any] = {}
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)
+        self._stop.set()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from .outcomes import Status
 from .requests import Transfer
 from .sinks import NullSink
@@ -61,9 +59,11 @@ class SummarySink(NullSink):
         lines = [line for status in _COLOURS for line in (*self._shown[status], *self._rest(status))]
         lines.append(self._closing(ending))
         # The reader may have gone away, or the stream be closed: the exit code and the records still tell.
-        with suppress(OSError, ValueError):
+        try:
             self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
+        except (OSError, ValueError):
+            return
 
     def _count_note(self, note: str) -> None:
         if note in self._notes or len(self._notes) < _NOTES_MOST:

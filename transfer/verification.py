@@ -27,9 +27,11 @@ def strongest(digests: Sequence[Digest]) -> tuple[Digest, ...]:
 def compare_size(expected: int | None, found: int | None, where: Location) -> None:
     """Raises `Mismatch` at the source if both sizes are known and differ."""
     if expected is not None and found is not None and expected != found:
-        raise Mismatch(
+        error = Mismatch(
             f"{where.shown} has {found} bytes where {expected} are expected", end=End.SOURCE, step="verify"
         )
+        error.of_digest = False
+        raise error
 
 
 def compare_digests(expected: Iterable[Digest], computed: Iterable[Digest], where: Location) -> bool:

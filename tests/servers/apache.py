@@ -11,7 +11,9 @@ place             habit
 `/bearer/`        `Authorization: Bearer TOKEN`, else 401
 `/client/`        a client certificate of the test CA, else 403; on the TLS port
 `/nomove/`        MOVE is 403, although OPTIONS offers it
-`/redir/`         307 to the same name in `/dav/` of the second port
+`/forward/`       GET and PUT are 307 to the same name in `/dav/` of the second port; the rest is done here
+`/forward-basic/` the same, with basic authentication; `/dav/` wants none
+`/put-only/`      PUT and HEAD alone, as web servers have it: all else is 403
 ================  ======================================================================================
 """
 
@@ -43,7 +45,7 @@ REALM = "dav"
 
 _MODULES = (
     *("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "auth_digest"),
-    *("alias", "mime", "dir", "dav", "dav_fs", "headers", "setenvif"),
+    *("alias", "mime", "dir", "dav", "dav_fs", "rewrite"),
     *("socache_shmcb", "ssl"),
 )
 
@@ -218,9 +220,17 @@ def _places(run: Path, root: Path, second: int) -> str:
         "bearer": f"{password}Require expr \"%{{HTTP:Authorization}} == 'Bearer {TOKEN}'\"\n",
         "client": "Require expr \"%{SSL_CLIENT_VERIFY} == 'SUCCESS'\"\n",
         "nomove": "<Limit MOVE>\nRequire all denied\n</Limit>\n",
+        "put-only": "<LimitExcept PUT GET HEAD>\nRequire all denied\n</LimitExcept>\n",
+        "forward": "",
+        "forward-basic": f"{password}Require user {USER}\n",
     }
     aliases = "".join(
         f"Alias /{name} {root}\n<Location /{name}>\nDav On\n{habit}</Location>\n"
         for name, habit in places.items()
     )
-    return aliases + f"RedirectMatch 307 ^/redir/(.*)$ http://127.0.0.1:{second}/dav/$1\n"
+    forward = "".join(
+        f"RewriteCond %{{REQUEST_METHOD}} ^(GET|PUT)$\n"
+        f"RewriteRule ^/{name}/(.*)$ http://127.0.0.1:{second}/dav/$1 [R=307,L]\n"
+        for name in ("forward", "forward-basic")
+    )
+    return f"{aliases}RewriteEngine On\n{forward}"

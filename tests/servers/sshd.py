@@ -148,7 +148,9 @@ def _client(run: Path, keys: Keys, port: int, daemon: Daemon) -> Sshd:
 _ASYNCSSH = """\
 import asyncio, sys
 import asyncssh
-port, host_key, authorized, password = int(sys.argv[1]), *sys.argv[2:5]
+port, host_key, authorized, password, rename = int(sys.argv[1]), *sys.argv[2:6]
+if rename != "posix":
+    asyncssh.sftp.SFTPServerHandler._extensions = []
 
 class Server(asyncssh.SSHServer):
     def password_auth_supported(self):
@@ -173,13 +175,13 @@ PASSWORD = "it:is=secret"
 
 
 @contextlib.contextmanager
-def asyncssh_server(keys: Keys) -> Iterator[Sshd]:
-    """asyncssh's server. It also takes PASSWORD, from anybody."""
+def asyncssh_server(keys: Keys, *, rename: str = "posix") -> Iterator[Sshd]:
+    """asyncssh's server. It also takes PASSWORD, from anybody. With another `rename` it cannot replace files by it."""
     port = free_port()
     with short_temporary_directory() as name:
         run = Path(name)
         (run / "authorized_keys").write_text(keys.user.with_suffix(".pub").read_text())
-        arguments = [str(port), str(keys.host), str(run / "authorized_keys"), PASSWORD]
+        arguments = [str(port), str(keys.host), str(run / "authorized_keys"), PASSWORD, rename]
         command = [sys.executable, "-c", _ASYNCSSH, *arguments]
         daemon = Daemon(command, port=port, log=run / "output.log")
         try:
