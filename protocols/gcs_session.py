@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _RANGE = re.compile(r"bytes=0-([0-9]{1,18})")
 _INCOMPLETE: Final = 308
-_ROUNDS_MOST: Final = 64
-"""Answers to one chunk that each take a little more of it."""
 UPLOAD_TYPE: Final = "application/octet-stream"
 
 
@@ -59,29 +57,28 @@ class Session:
         self._exchange("DELETE", (), b"", wire).read_all()
 
     def _sent(self, view: memoryview, *, last: bool, checksum: str) -> dict[str, Any] | None:
+        """The finished object, or None when all of `view` is stored. Goes on once where the connection broke."""
         start, stop = self.sent, self.sent + len(view)
-        may_be_cut = True
-        for _ in range(_ROUNDS_MOST):
-            before = self.sent
+        total = stop if last else None
+        cut = False
+        while True:
+            before, asked = self.sent, False
             try:
-                answer = self._put(view[self.sent - start :], stop if last else None, checksum)
+                answer = self._put(view[before - start :], total, checksum)
             except (Broken, Unreachable):
-                # Once for each chunk: the service knows what of it arrived.
-                if not may_be_cut:
+                if cut:
                     raise
-                may_be_cut = False
-                answer = self._ask(stop if last else None)
-            else:
-                may_be_cut = may_be_cut and answer.status != _INCOMPLETE
+                cut = asked = True
+                answer = self._ask(total)
             if answer.status != _INCOMPLETE:
                 return self._resource(answer, checksum)
             self._learn(answer, start, stop)
             if self.sent == stop and not last:
                 return None
-            if self.sent == before and may_be_cut:
-                break
-            may_be_cut = True
-        raise self._senseless("it stores no more of the bytes that it is sent")
+            if self.sent > before:
+                cut = False
+            elif not asked:
+                raise self._senseless("it stores none of the bytes that it is sent")
 
     def _put(self, view: memoryview, total: int | None, checksum: str) -> Answer:
         """Sends the bytes from `sent` on. Where all are there already only the total is told."""
@@ -127,8 +124,9 @@ class Session:
             return (wire or self._wire).exchange(method, self._origin, self._where, fields, body)
         except TransferError as error:
             # The text of a failed connection names the URL.
-            what = f"writing {self._target.shown}: {error.what.rpartition(': ')[2]}"
-            raise type(error)(what, host=error.host, remedy=error.remedy) from error.__cause__
+            why = error.what.partition(": ")[2] or "the connection failed"
+            text = f"writing {self._target.shown}: {why}"
+            raise type(error)(text, host=error.host, remedy=error.remedy) from error.__cause__
 
     def _senseless(self, why: str) -> ServerFault:
         text = f"writing {self._target.shown}: the service made nonsense of the upload: {why}"

@@ -7,7 +7,7 @@ import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .errors import Denied, MissingExtra, Misconfigured, TransferError, Unreachable
+from .errors import Denied, Misconfigured, MissingExtra, TransferError, Unreachable
 from .wire import origin_of
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Tokens:
             return bool(self._maker.token != refused)
 
     def _refresh(self, wire: Wire) -> None:
-        from google.auth import exceptions
-
+        exceptions = _library("google.auth.exceptions")
         try:
             self._maker.refresh(_Transport(wire))
         except TransferError:
@@ -140,40 +139,36 @@ def _maker(credential: Google) -> Any:
 
 
 def _service_account(credential: Google) -> Any:
-    from google.oauth2 import service_account
-
-    info = json.loads(credential.document.reveal())
-    return service_account.Credentials.from_service_account_info(info, scopes=_SCOPES)
+    made = _library("google.oauth2.service_account").Credentials
+    return made.from_service_account_info(json.loads(credential.document.reveal()), scopes=_SCOPES)
 
 
 def _authorized_user(credential: Google) -> Any:
-    from google.oauth2 import credentials
-
     info = json.loads(credential.document.reveal())
-    return credentials.Credentials.from_authorized_user_info(info, scopes=info.get("scopes"))
+    made = _library("google.oauth2.credentials").Credentials
+    return made.from_authorized_user_info(info, scopes=info.get("scopes"))
 
 
 def _external_account(credential: Google) -> Any:
     """Workload identity: the document says where the token of the other side is."""
     info = json.loads(credential.document.reveal())
+    name = "identity_pool"
     if info.get("subject_token_type") == "urn:ietf:params:aws:token-type:aws4_request":
-        from google.auth import aws
-
-        return aws.Credentials.from_info(info, scopes=_SCOPES)
-    if "executable" in info.get("credential_source", {}):
-        from google.auth import pluggable
-
-        return pluggable.Credentials.from_info(info, scopes=_SCOPES)
-    from google.auth import identity_pool
-
-    return identity_pool.Credentials.from_info(info, scopes=_SCOPES)
+        name = "aws"
+    elif "executable" in info.get("credential_source", {}):
+        name = "pluggable"
+    return _library(f"google.auth.{name}").Credentials.from_info(info, scopes=_SCOPES)
 
 
 def _default(credential: Google) -> Any:
     """The service account of this machine of Google's."""
-    from google.auth import compute_engine
+    return _library("google.auth.compute_engine").Credentials(scopes=_SCOPES)
 
-    return compute_engine.Credentials(scopes=_SCOPES)
+
+def _library(name: str) -> Any:
+    from importlib import import_module
+
+    return import_module(name)
 
 
 _MAKERS: Final = {

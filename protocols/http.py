@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .locations import Location
     from .values import Entry, Incoming, Receipt
+    from .webdav import WebdavStore
 
 
 class HttpStore:
@@ -43,6 +44,8 @@ class HttpStore:
         self._wire = Wire(context)
         self._moved: dict[Place, Place] = {}
         """Where uploads were redirected to when it was too late to follow: the next attempt begins there."""
+        self._speak_dav: dict[Origin, WebdavStore | None] = {}
+        """Servers that were asked whether they speak WebDAV."""
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
@@ -109,6 +112,11 @@ class HttpStore:
         return next((digest for digest in found if digest.algorithm == algorithm), None)
 
     def remove(self, location: Location, *, recursive: bool) -> None:
+        """A WebDAV server would remove a folder with all that is in it, so the server is asked whether it is one."""
+        server = self._as_webdav(location)
+        if server is not None:
+            server.remove(location, recursive=recursive)
+            return
         if recursive:
             raise Unsupported("HTTP has no recursive removal", remedy="name each file in a remove of its own")
         visit = self._request("DELETE", location, "write", ())
@@ -117,15 +125,42 @@ class HttpStore:
         visit.answer.read_all()
 
     def make_directory(self, location: Location) -> None:
-        raise Unsupported(
-            "HTTP has no folders", remedy="leave this mkdir out, or use webdav:// if the server speaks it"
-        )
+        server = self._as_webdav(location)
+        if server is None:
+            raise Unsupported(
+                "HTTP has no folders, and this server does not speak WebDAV", remedy="leave this mkdir out"
+            )
+        server.make_directory(location)
 
     def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
-        raise Unsupported("HTTP has no listing of folders", remedy="name each file")
+        server = self._as_webdav(location)
+        if server is None:
+            raise Unsupported(
+                "HTTP has no listing of folders, and this server does not speak WebDAV",
+                remedy="name each file",
+            )
+        return server.list(location, recursive=recursive)
+
+    def _as_webdav(self, location: Location) -> WebdavStore | None:
+        """A store that speaks WebDAV with this server, if it says that it does (RFC 4918 section 10.1)."""
+        origin = origin_of(location.url)[0]
+        if origin not in self._speak_dav:
+            visit = self._request("OPTIONS", location, "read", ())
+            visit.answer.read_all(4096)
+            speaks = visit.answer.status in (200, 204) and "dav" in visit.answer.headers
+            self._speak_dav[origin] = self._new_webdav() if speaks and not visit.redirected else None
+        return self._speak_dav[origin]
+
+    def _new_webdav(self) -> WebdavStore:
+        from .webdav import WebdavStore
+
+        return WebdavStore(self._context)
 
     def close(self) -> None:
         self._wire.close()
+        for server in self._speak_dav.values():
+            if server is not None:
+                server.close()
 
     def put(self, location: Location, body: memoryview | bytes) -> Receipt:
         """Stores a body that is at hand, also through redirects."""

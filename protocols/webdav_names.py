@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .locations import Location
 
 _SECURE: Final = frozenset({"https", "webdavs", "davs", "gsidavs"})
-_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*")
+_AUTHORITY = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*")
 _MISREAD = re.compile(rb"[;?#%\x00-\x1f\x7f]")
 _END = re.compile(r"[?#]|$")
 

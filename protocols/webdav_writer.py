@@ -30,6 +30,10 @@ NEW: Final = ("If-None-Match", "*")
 """Refuses what would replace something (RFC 9110 section 13.1.2); some servers ignore it."""
 _NO_FOLDER: Final = (NotFound, ServerFault)
 """What a missing folder above looks like: 404, 409, and nginx's 500."""
+_TAKEN: Final = (Exists, ServerFault)
+"""What the name of a partial that somebody writes looks like: 412, and XRootD's 423 long after a connection was cut."""
+_ABANDONED_SECONDS: Final = 3600.0
+"""A live upload grows, or is moved as soon as it shows; an hour leaves room for clocks that differ."""
 _CLOCKS_DIFFER: Final = 1.0
 
 
@@ -57,6 +61,7 @@ class WebdavWriter:
         self._place = self._partial(incoming.token)
         self._touched = False
         """Something of ours may be at `_place`."""
+        self._is_new = True
         if not self._whole:
             try:
                 self._upload = self._begun(incoming.size)
@@ -76,21 +81,27 @@ class WebdavWriter:
         return beside(self._location, f".wf-{token}.part")
 
     def _another_name(self) -> None:
-        """Somebody may still be writing the partial of that name."""
+        """Somebody may still be writing the partial of that name. One that nobody has touched for long is taken over."""
         from os import urandom
 
-        self._place = self._partial(urandom(8).hex())
+        try:
+            modified = self._store.stat(self._place).modified
+        except TransferError:
+            modified = None
+        self._is_new = modified is None or modified > self._began - _ABANDONED_SECONDS
+        if self._is_new:
+            self._place = beside(self._location, f".wf-{urandom(8).hex()}.part")
 
     def _begun(self, size: int | None) -> StreamWriter:
         self._note_time()
         self._touched = True
         try:
             return self._with_folders(lambda: self._store.begin_put(self._place, size, new=self._beside))
-        except Exists:
+        except _TAKEN:
             if not self._beside:
                 raise
             self._another_name()
-            return self._store.begin_put(self._place, size, new=True)
+            return self._store.begin_put(self._place, size, new=self._is_new)
 
     def _note_time(self) -> None:
         from time import time
@@ -148,15 +159,13 @@ class WebdavWriter:
         self._touched = True
         try:
             self._with_folders(lambda: self._store.put_body(self._place, self._body, new=self._beside))
-        except Exists:
-            if not self._beside:
-                raise
-            self._another_name()
-            self._store.put_body(self._place, self._body, new=True)
         except TransferError as error:
             # A refusal leaves what was at the final name as it was.
             self._touched = self._beside or isinstance(error, (Broken, ServerFault, Stopped))
-            raise
+            if not self._beside or not isinstance(error, _TAKEN):
+                raise
+            self._another_name()
+            self._store.put_body(self._place, self._body, new=self._is_new)
 
     def _measured(self, digests: tuple[Digest, ...]) -> Receipt:
         """A server that forwards uploads may answer well and hold nothing: its own word decides."""

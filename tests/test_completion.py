@@ -26,7 +26,7 @@ CASES = [
     ("wf-transfer cp --source", ["--source-site"]),
     ("wf-transfer cp --existing ", EXISTING),
     ("wf-transfer --existing o", ["overwrite"]),
-    ("wf-transfer rm -r --existing o", ["overwrite"]),
+    ("wf-transfer cp -r --existing o", ["overwrite"]),
     ("wf-transfer ls --dry", []),
     ("wf-transfer completion ", ["bash", "fish", "zsh"]),
     ("wf-transfer man wf-c", ["wf-checksum"]),

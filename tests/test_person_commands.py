@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -145,9 +146,9 @@ def test_options_may_stand_between_the_words(folder: Path) -> None:
     assert found_below(folder / "copy") == WHOLE_TREE
 
 
-@pytest.mark.parametrize("value", [ABC, ABC.upper()])
+@pytest.mark.parametrize("value", [f"sha256:{ABC}", f"sha256:{ABC.upper()}", ABC])
 def test_a_checksum_is_compared(folder: Path, value: str) -> None:
-    run = wf_transfer(folder, "cp", "--checksum", f"sha256:{value}", "abc", "copy")
+    run = wf_transfer(folder, "cp", "--checksum", value, "abc", "copy")
     assert run.code == 0
     assert "1 digest compared, all match" in run.err
 
@@ -165,20 +166,24 @@ def test_a_wrong_checksum_publishes_nothing(folder: Path) -> None:
         (["abc"], "at least one source"),
         ([], "at least one source"),
         (["", "copy"], "an empty word names no place"),
-        (["--checksum", ABC, "abc", "copy"], "write algorithm and value"),
+        (["--checksum", ABC[:40], "abc", "copy"], "write algorithm and value"),
+        (["--checksum", "g" * 64, "abc", "copy"], "not hexadecimal"),
         (["--checksum", "sha256:12", "abc", "copy"], "a sha256 value has 32 bytes"),
         (["--checksum", "sha0:12", "abc", "copy"], "unknown digest algorithm"),
         (["--checksum", f"sha256:{ABC}", "abc", "tree/one", "new/"], "for a single source"),
         (["--checksum", f"sha256:{ABC}", "-r", "tree", "copy"], "for a single source"),
         (["-n", "many", "abc", "copy"], "not a whole number"),
         (["http://", "copy"], "names no host"),
-        (["--recursiv", "tree", "copy"], "unrecognized arguments"),
+        (["--recursiv", "tree", "copy"], "there is no option --recursiv; --recursive is one"),
+        (["abc", "-"], "streams are not copied"),
+        (["-", "copy"], "streams are not copied"),
     ],
 )
 def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str], told: str) -> None:
     run = wf_transfer(folder, "cp", *arguments)
     assert (run.code, run.out) == (2, "")
     assert told in run.err
+    assert len(run.err.splitlines()) == 1
     assert not (folder / "copy").exists()
 
 
@@ -252,7 +257,69 @@ def test_links_and_devices_are_refused_and_the_others_copied(folder: Path) -> No
     assert "tree/link is not copied: it is a symbolic link [refused]" in run.err
     assert "tree/sub/loop is not copied: it is a symbolic link [refused]" in run.err
     assert "tree/pipe is not copied: it is a FIFO [refused]" in run.err
+    assert "tree/link -> copy/link\n" in run.err
+    assert "what to do: -L copies what it leads to" in run.err
     assert "3 failed, 4 done (exit code 1)" in run.err
+
+
+def test_with_l_links_are_what_they_lead_to(folder: Path) -> None:
+    (folder / "beside/in").mkdir(parents=True)
+    (folder / "beside/in/file").write_bytes(b"beside")
+    (folder / "tree/sub/folder").symlink_to(folder / "beside")
+    (folder / "tree/link").symlink_to(folder / "abc")
+    (folder / "beside/chain").symlink_to(folder / "tree/link")
+    run = wf_transfer(folder, "cp", "-r", "-L", "tree", "copy")
+    assert run.code == 0, run.err
+    assert found_below(folder / "copy") == WHOLE_TREE | {
+        "link": b"abc",
+        "sub/folder": None,
+        "sub/folder/in": None,
+        "sub/folder/in/file": b"beside",
+        "sub/folder/chain": b"abc",
+    }
+    assert not any(path.is_symlink() for path in (folder / "copy").rglob("*"))
+
+
+def test_with_l_links_that_cannot_be_followed_fail_alone(folder: Path) -> None:
+    (folder / "tree/nowhere").symlink_to("absent")
+    (folder / "tree/itself").symlink_to("itself")
+    (folder / "tree/sub/loop").symlink_to(folder / "tree", target_is_directory=True)
+    os.mkfifo(folder / "pipe")
+    (folder / "tree/to-pipe").symlink_to(folder / "pipe")
+    run = wf_transfer(folder, "cp", "-r", "--follow-links", "tree", "copy")
+    assert run.code == 1
+    copied = {name: each for name, each in found_below(folder / "copy").items() if name != "sub/loop"}
+    assert copied == WHOLE_TREE
+    assert "tree/nowhere is not copied: it is a symbolic link that leads nowhere" in run.err
+    assert "tree/itself is not copied: it is a symbolic link that leads nowhere" in run.err
+    assert "tree/sub/loop is not copied: it is a symbolic link to a folder that it is in" in run.err
+    assert "tree/to-pipe is not copied: it is a FIFO" in run.err
+
+
+def test_a_dry_run_of_a_copy_does_nothing_and_tells_everything(folder: Path) -> None:
+    (folder / "tree/link").symlink_to(folder / "abc")
+    before = found_below(folder)
+    run = wf_transfer(folder, "cp", "-r", "--dry-run", "tree", "copy")
+    assert run.code == 1
+    assert found_below(folder) == before
+    assert "from tree/sub/two" in run.out and "to copy/sub/two" in run.out
+    assert "cannot start: tree/link is not copied: it is a symbolic link" in run.out
+    assert wf_transfer(folder, "rm", "-r", "--dry-run", "tree").code == 0
+    assert wf_transfer(folder, "mkdir", "--dry-run", "new").code == 0
+    assert found_below(folder) == before
+
+
+def test_a_copy_leaves_the_records_that_were_asked_for(folder: Path) -> None:
+    (folder / "tree/link").symlink_to(folder / "abc")
+    arguments = ("cp", "-r", "--result", "result.json", "--manifest", "SUMS", "tree", "copy")
+    assert wf_transfer(folder, *arguments).code == 1
+    requests = json.loads((folder / "result.json").read_text())["requests"]
+    assert sorted(each["index"] for each in requests) == list(range(len(requests)))
+    assert [each["lfn"] for each in requests if each["status"] == "failed"] == ["link"]
+    lines = (folder / "SUMS").read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["copy/one", "copy/sub/deep/three", "copy/sub/two"]
+    run = wf_transfer(folder, "rm", "--result", "-", "abc")
+    assert (run.code, json.loads(run.out)["exit"]) == (0, 0)
 
 
 def test_a_folder_that_holds_nothing_but_a_link_is_still_made(folder: Path) -> None:

@@ -71,6 +71,17 @@ def test_a_web_server_has_no_folders_to_list_or_copy(web: Nginx, folder: Path) -
         assert "[unsupported]" in run.err
 
 
+def test_a_folder_of_a_web_server_is_not_copied_as_a_page(web: Nginx, folder: Path) -> None:
+    (web.root / "list").mkdir()
+    (web.root / "list/index.html").write_bytes(b"page")
+    for arguments in (["-r", f"{web.url}/list/"], ["-r", f"{web.url}/"], [f"{web.url}/list/"]):
+        run = wf_transfer(folder, "cp", *arguments, "copy")
+        assert run.code == 1
+        assert "is a folder, and http has no listing of folders [unsupported]" in run.err
+        assert "what to do: name the files in it" in run.err
+    assert not (folder / "copy").exists()
+
+
 def test_r_copies_a_single_file_too(web: Nginx, folder: Path) -> None:
     (web.root / "abc").write_bytes(b"abc")
     assert wf_transfer(folder, "cp", "-r", f"{web.url}/abc", "copy").code == 0
@@ -198,6 +209,10 @@ def test_a_tree_goes_to_s3_and_comes_back(
     assert {name: (folder / "back" / name).read_bytes() for name in names} == {
         name: name.encode() for name in names
     }
+    for source in (f"s3://{bucket}/tree/", f"s3://{bucket}"):
+        run = wf_transfer(folder, "cp", source, "file", environment=keys)
+        assert run.code == 1
+        assert "is a folder [refused]" in run.err and "-r copies folders" in run.err
     run = wf_transfer(folder, "ls", "-R", f"s3://{bucket}", environment=keys)
     assert set(names) <= {line.removeprefix("tree/") for line in run.lines()}
 

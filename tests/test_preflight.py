@@ -332,7 +332,7 @@ def test_the_command_shows_one_aligned_block_for_each_endpoint(tmp_path: Path, t
     )
     assert any(line.startswith("missing       s3://alice@osn") for line in done.lines())
     assert "                what to do: put access_key and secret_key" in done.out
-    assert done.lines()[-1].endswith("1 of 1 requests cannot be done (exit code 77)")
+    assert done.lines()[-1].endswith("1 of 1 request cannot be done (exit code 77)")
     assert not any(piece in done.out for piece in token_file.read_text().split("."))
 
 

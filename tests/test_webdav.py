@@ -18,6 +18,7 @@ from webdav_servers import apache_service, at, dav, fresh, wsgi_service
 from wf.credentials.kinds import Anonymous, Basic, Bearer, Credential, Secret
 from wf.protocols.conformance_tools import content, drained, make_context, refused, written
 from wf.protocols.errors import Broken, Changed, Denied, LocalRefused, ServerFault, TransferError, Unsupported
+from wf.protocols.http import HttpStore
 from wf.protocols.tls import tls_context
 from wf.protocols.values import Incoming
 from wf.protocols.webdav import WebdavStore
@@ -205,6 +206,54 @@ def test_two_uploads_of_one_name_do_not_meet(dav: Apache, store: WebdavStore, pl
 
     assert (dav.root / place / "file").read_bytes() == b"ours again"
     assert partial.read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("write", [whole, written], ids=["whole", "in pieces"])
+def test_what_a_killed_run_left_is_taken_over(
+    dav: Apache, store: WebdavStore, place: str, write: Callable[..., Receipt]
+) -> None:
+    partial = dav.root / place / f".wf-{'0' * 16}.part"
+    partial.write_bytes(b"of an earlier process")
+    partial.chmod(0o666)
+    os.utime(partial, (1_000_000_000, 1_000_000_000))
+
+    write(store, at(dav.dav(f"{place}/file")), b"ours")
+
+    assert names(dav.root / place) == ["file"]
+    assert (dav.root / place / "file").read_bytes() == b"ours"
+
+
+# --- the same server by its http name
+
+
+def test_folders_are_made_listed_and_removed_over_http_where_the_server_speaks_webdav(
+    dav: Apache, place: str
+) -> None:
+    store = HttpStore(make_context())
+    folder = at(f"{dav.url}/dav/{place}/folder")
+    store.make_directory(folder.below("deeper"))
+    (dav.root / place / "folder/file").write_bytes(b"x")
+
+    refused(lambda: store.remove(folder, recursive=False), LocalRefused)
+    assert sorted(entry.path for entry in store.list(folder, recursive=True)) == ["deeper", "file"]
+    store.remove(folder.below("file"), recursive=False)
+    assert names(dav.root / place / "folder") == ["deeper"]
+    store.remove(folder, recursive=True)
+    store.close()
+
+    assert names(dav.root / place) == []
+    assert dav.methods().count("OPTIONS") == 1
+
+
+def test_a_web_server_that_does_not_is_asked_for_nothing_more() -> None:
+    store = HttpStore(make_context())
+    with scripted(answer(b"", "Allow: GET")) as server:
+        folder = at(f"{server.url}/folder")
+        refused(lambda: store.make_directory(folder), Unsupported)
+        refused(lambda: store.list(folder, recursive=False), Unsupported)
+        refused(lambda: store.remove(folder, recursive=True), Unsupported)
+        assert [request.line.split()[0] for request in server.requests] == ["OPTIONS"]
+    store.close()
 
 
 # --- redirected uploads

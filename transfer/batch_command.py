@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 from .batches import BatchError, load_batch
-from .output import complain
+from .logs import complain
 from .planning import plan
 from .settings import Exit
 from .surroundings import LateCredentials

@@ -82,8 +82,8 @@ def _batch(words: list[str]) -> int:
     # What is made until the batch has been planned stays: looking for garbage among it would find none.
     gc.disable()
     from .batch_command import run_batch
+    from .logs import complain
     from .options import batch_parser, log_everything, plain_options, settings_from
-    from .output import complain
     from .version import VERSION
 
     options = plain_options(words) or batch_parser().parse_args(words)

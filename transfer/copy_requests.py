@@ -6,9 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..protocols.errors import End, LocalRefused, NotFound, TransferError
+from ..protocols.errors import End, LocalRefused, NotFound, TransferError, Unsupported
 from .outcomes import Outcome, Status
-from .places import below, decoded, last_name, names_a_folder, why_unsafe
+from .places import bare_path, below, decoded, last_name, names_a_folder, why_unsafe
 from .requests import Batch, MakeDirectory, Transfer
 from .walking import walk
 
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from .requests import Request
 
 _KINDS: Final = {
-    stat.S_IFLNK: ("a symbolic link", "copy what it points to by that name"),
+    stat.S_IFLNK: ("a symbolic link", "-L copies what it leads to"),
     stat.S_IFIFO: ("a FIFO", "leave it out, or copy it by its own name"),
     stat.S_IFSOCK: ("a socket", "leave it out"),
     stat.S_IFCHR: ("a device", "leave it out, or copy it by its own name"),
     stat.S_IFBLK: ("a device", "leave it out, or copy it by its own name"),
 }
-
-
+_DANGLING: Final = ("it is a symbolic link that leads nowhere", "mend it, or leave it out")
 _RENAME: Final = "rename it at the source, or copy it by its own name"
 
 
@@ -48,15 +47,19 @@ def copies(
     destination: Location,
     *,
     recursive: bool,
+    follow: bool = False,
     expected: Digest | None = None,
 ) -> Copies:
-    """The copies of all sources. Raises ValueError where several sources have no folder to go to."""
+    """The copies of all sources. With `follow` what local links in folders lead to is copied; otherwise each is refused.
+
+    Raises ValueError where several sources have no folder to go to.
+    """
     into = _is_folder(stores, destination, several=len(sources) > 1)
     if len(sources) > 1 and not into:
         raise ValueError(
             f"{destination.shown} is no folder, and several sources need one: end it with a slash to make one"
         )
-    collection = _Collection(stores, recursive, expected)
+    collection = _Collection(stores, recursive, follow, expected)
     for source in sources:
         collection.add(source, destination, into)
     return collection.copies()
@@ -84,16 +87,22 @@ def _is_folder(stores: Stores, destination: Location, *, several: bool) -> bool:
 class _Collection:
     """Requests and refusals so far."""
 
-    def __init__(self, stores: Stores, recursive: bool, expected: Digest | None) -> None:
+    def __init__(self, stores: Stores, recursive: bool, follow: bool, expected: Digest | None) -> None:
         self._stores = stores
         self._recursive = recursive
+        self._follow = follow
         self._expected = expected
         self._requests: list[Request] = []
         self._refused: list[Outcome] = []
         self._taken: set[str] = set()
 
     def copies(self) -> Copies:
-        return Copies(Batch(tuple(self._requests)), tuple(self._refused))
+        """What is refused is numbered behind what is done."""
+        refused = (
+            outcome._replace(request=outcome.request._replace(number=number))
+            for number, outcome in enumerate(self._refused, len(self._requests))
+        )
+        return Copies(Batch(tuple(self._requests)), tuple(refused))
 
     def add(self, source: Location, destination: Location, into: bool) -> None:
         """One source word. What is wrong with it becomes a refusal."""
@@ -111,13 +120,16 @@ class _Collection:
 
     def _is_tree(self, source: Location) -> bool:
         """Whether the source is a folder to go through. Raises LocalRefused for one that nobody asked to."""
-        if not self._recursive:
-            if source.is_local and os.path.isdir(source.path):
-                raise LocalRefused(f"{source.shown} is a folder", remedy="-r copies folders")
-            return False
         if source.is_local:
-            return os.path.isdir(source.path)
+            found = os.path.isdir(source.path)
+            if found and not self._recursive:
+                raise LocalRefused(f"{source.shown} is a folder", remedy="-r copies folders")
+            return found
         can = self._stores.capability(source)
+        if names_a_folder(source) and (self._recursive or not _may_be_a_page(source)):
+            _insist_on_listing(source, can, recursive=self._recursive)
+        if not self._recursive:
+            return False
         if not can.list or names_a_folder(source):
             return can.list
         try:
@@ -143,21 +155,30 @@ class _Collection:
             )
         can = self._can_write(root)
         tree = _Tree(can)
-        for entry in walk(self._stores, source, self._refuse_folder):
+        for entry in walk(self._stores, source, self._refuse_folder, follow=self._follow):
             name = decoded(entry.path, source.scheme)
             if entry.is_directory:
                 tree.folders.add(name)
             else:
                 tree.files.add(name)
-                why, remedy = _why_not(source, entry, name, can)
+                unsafe = why_unsafe(name, folders=can.folders)
+                place, destination = source.below(entry.path), root if unsafe else below(root, name)
+                why, remedy = (unsafe, _RENAME) if unsafe else self._why_not(place, entry)
                 if not why:
                     tree.copied.add(name)
-                    self._add_file(source.below(entry.path), below(root, name), name)
+                    self._add_file(place, destination, name)
                 else:
-                    self._refuse_entry(source.below(entry.path), root, why, remedy)
+                    self._refuse_entry(place, destination, why, remedy)
         if not tree.folders and not tree.files and not self._is_there(source):
             raise NotFound(f"there is nothing at or below {source.shown}")
         self._add_folders(source, root, tree)
+
+    def _why_not(self, place: Location, entry: Entry) -> tuple[str, str]:
+        """Why a file of a tree is not copied, and what to do; empty if it is."""
+        # Only local listings show what is neither file nor folder, and then without a size.
+        if not place.is_local or entry.size is not None:
+            return "", ""
+        return _odd_kind(place.path, follow=self._follow)
 
     def _can_write(self, root: Location) -> Capability:
         try:
@@ -190,8 +211,8 @@ class _Collection:
             place = source.below(name)
             self._refuse_entry(place, root, why_unsafe(name, folders=True), _RENAME)
 
-    def _refuse_entry(self, place: Location, root: Location, why: str, remedy: str) -> None:
-        self._refuse(place, root, LocalRefused(f"{place.shown} is not copied: {why}", remedy=remedy))
+    def _refuse_entry(self, place: Location, destination: Location, why: str, remedy: str) -> None:
+        self._refuse(place, destination, LocalRefused(f"{place.shown} is not copied: {why}", remedy=remedy))
 
     def _refuse_folder(self, folder: Location, error: TransferError) -> None:
         self._refuse(folder, folder, error)
@@ -231,20 +252,29 @@ def _parents(names: set[str]) -> set[str]:
     return {name.rpartition("/")[0] for name in names}
 
 
-def _why_not(source: Location, entry: Entry, name: str, destination_can: Capability) -> tuple[str, str]:
-    """Why a file of a tree is not copied, and what to do; empty if it is."""
-    why = why_unsafe(name, folders=destination_can.folders)
-    if why:
-        return why, _RENAME
-    # Only local listings show what is neither file nor folder, and then without a size.
-    return _odd_kind(source.below(entry.path).path) if source.is_local and entry.size is None else ("", "")
+def _may_be_a_page(source: Location) -> bool:
+    """Whether a web address that ends with a slash is asked for on purpose: that of a server, or one with a query."""
+    return source.path in ("", "/") or source.path != bare_path(source)
 
 
-def _odd_kind(path: str) -> tuple[str, str]:
+def _insist_on_listing(source: Location, can: Capability, *, recursive: bool) -> None:
+    """Raises for a service's folder that nobody asked to go through, or that cannot be listed."""
+    if not can.list:
+        raise Unsupported(
+            f"{source.shown} is a folder, and {can.protocol} has no listing of folders",
+            remedy="name the files in it",
+        )
+    if not recursive:
+        raise LocalRefused(f"{source.shown} is a folder", remedy="-r copies folders")
+
+
+def _odd_kind(path: str, *, follow: bool) -> tuple[str, str]:
     """Why something that is neither file nor folder is not copied, and what to do."""
     try:
-        kind = stat.S_IFMT(os.lstat(path).st_mode)
+        kind = stat.S_IFMT((os.stat if follow else os.lstat)(path).st_mode)
     except OSError:
+        if os.path.islink(path):
+            return _DANGLING
         kind = 0
     what, remedy = _KINDS.get(kind, ("neither a file nor a folder", "leave it out"))
     return f"it is {what}", remedy

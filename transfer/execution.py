@@ -16,7 +16,6 @@ from .accounting import Accounts
 from .engine import Engine
 from .ordering import Ordering
 from .outcomes import Outcome, Status
-from .removal import insist_on_safe
 from .requests import Remove, Transfer
 from .settings import Exit
 from .sinks import Ending, Progress, Start
@@ -200,6 +199,8 @@ class _Run:
     def _skip(self, remove: Remove) -> Skip | None:
         """Why this removal must not run; nothing where the guard rails will refuse it anyway, which says more."""
         if not self._plan.settings.allow_dangerous_remove:
+            from .removal import insist_on_safe
+
             try:
                 insist_on_safe(remove.target)
             except LocalRefused:

@@ -59,6 +59,8 @@ class _Credential(NamedTuple):
     end: str
     name: str
     problem: str = ""
+    known: bool = False
+    """The problem was told before."""
 
 
 class _Presented:
@@ -82,9 +84,10 @@ class _Presented:
         if location.is_local:
             return _Credential(end, "-")
         question = (location.scheme, location.host, location.site, purpose)
-        if question not in self._known:
+        known = question in self._known
+        if not known:
             self._known[question] = self._ask(*question)
-        return _Credential(end, *self._known[question])
+        return _Credential(end, *self._known[question], known)
 
     def _ask(self, scheme: str, host: str, site: str, purpose: str) -> tuple[str, str]:
         name = self._credentials.name(scheme, host, site, purpose=purpose)
@@ -140,7 +143,7 @@ def _text(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str
         lines.append(f"digest: {explanation.digest}")
     for each in credentials:
         if each.name != "-":
-            told = f"missing: {each.problem}" if each.problem else each.name
+            told = f"missing{', as above' if each.known else f': {each.problem}'}" if each.problem else each.name
             lines.append(f"credential ({each.end}): {printable(told)}")
     lines += [f"else: {printable(redact_url(url))}" for url in explanation.alternatives]
     return _block(lines)

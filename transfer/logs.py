@@ -1,4 +1,7 @@
-"""Log lines of a run, through the standard library's logger `wf.transfer`, imported when the first line is written."""
+"""What is told besides results: a command's complaints, and a run's log lines.
+
+Those go through the standard library's logger `wf.transfer`, imported when the first line is written.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,15 @@ if TYPE_CHECKING:
 
     from ..protocols.errors import TransferError
     from .work import Work
+
+
+def complain(text: str) -> None:
+    """One line of a command on standard error; control characters are escaped."""
+    import sys
+
+    from ..credentials.redaction import printable
+
+    print(f"wf-transfer: {printable(text)}", file=sys.stderr)
 
 
 class Log:

@@ -217,7 +217,7 @@ def _warn_once() -> Callable[[str], None]:
     def warn(text: str) -> None:
         if text not in told:
             told.add(text)
-            from .output import complain
+            from .logs import complain
 
             complain(f"warning: {text}")
 

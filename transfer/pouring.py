@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from ..checksum.digest import Hashes
 from ..protocols.context import BUFFER_BYTES
 from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
 from .planning import capability_of
@@ -125,9 +126,10 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
     writer = _open_write(job, reader, digests[0].value)
     try:
         if writer.algorithms:
-            further = Hashing(writer.algorithms)
+            known = {digest.algorithm for digest in digests}
+            further = Hashes([name for name in writer.algorithms if name not in known])
             further.update(view)
-            digests = tuple(dict.fromkeys((*digests, *further.digests())))
+            digests = (*digests, *further.digests())
         if size:
             try:
                 writer.write(view)

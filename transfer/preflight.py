@@ -81,9 +81,10 @@ CODES: Final = {
 }
 """Every code of a finding: what an error of it makes of the endpoint, and a sentence."""
 
-_CREDENTIAL: Final = frozenset(
+CREDENTIAL: Final = frozenset(
     {Standing.MISSING, Standing.EXPIRED, Standing.INSUFFICIENT, Standing.REFUSED, Standing.ANONYMOUS}
 )
+"""What another credential would mend."""
 
 
 class EndpointCheck(NamedTuple):
@@ -135,7 +136,7 @@ class Preflight(NamedTuple):
         standings = {each.standing for each in self.endpoints if each.blocked}
         if not standings:
             return Exit.DONE
-        return Exit.CREDENTIAL if standings <= _CREDENTIAL else Exit.FAILED
+        return Exit.CREDENTIAL if standings <= CREDENTIAL else Exit.FAILED
 
 
 def check_credentials(

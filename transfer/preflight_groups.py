@@ -117,7 +117,7 @@ class Group:
         severity = Severity.WARNING if allowed else Severity.ERROR
         for code, words in _PASSED_OVER:
             if words.search(found.origin):
-                text = f"what there is was not good enough, so nothing is presented: {found.origin}"
+                text = "what there is was not good enough, so nothing is presented"
                 remedy = "get a new one, or unset it if this server lets anybody in (--online asks it)"
                 yield Finding(code, severity, text, remedy)
                 return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..credentials.inspection import duration, utc
 from ..credentials.query import S3_SCHEMES
 from ..credentials.redaction import printable
-from .preflight import Standing
+from .preflight import CREDENTIAL, Standing
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ _SHOWN: Final = 4
 
 def as_text(found: Preflight) -> str:
     """One block for each endpoint and credential, then what it comes to."""
-    lines = [line for each in found.endpoints for line in _block(each, found.checked)]
+    told: dict[str, str] = {}
+    lines = [line for each in found.endpoints for line in _block(each, found.checked, told)]
     if found.authorities is not None:
         state = "authorities" if found.authorities.finding is None else Standing.BROKEN.value
         name = "certificate authorities: " if found.authorities.finding else ""
@@ -65,24 +66,43 @@ def as_json(found: Preflight) -> str:
 # --- for people
 
 
-def _block(check: EndpointCheck, now: float) -> Iterator[str]:
+def _block(check: EndpointCheck, now: float, told: dict[str, str]) -> Iterator[str]:
+    """`told` holds where no credential was found, and the endpoint that it was told at."""
     sites = f" (site {_few(check.sites)})" if check.sites else ""
     accesses = ", ".join(check.accesses)
-    requests = f"{check.requests:,} request{'s' if check.requests != 1 else ''}"
-    yield f"{check.standing:<{_COLUMN}}{_endpoint(check)}{sites}: {accesses}, {requests}"
-    if check.credential is not None:
+    yield f"{check.standing:<{_COLUMN}}{_endpoint(check)}{sites}: {accesses}, {_requests(check.requests)}"
+    if check.credential is not None and check.credential.kind == "anonymous":
+        yield _indented(_nothing(check, check.credential.origin, told))
+    elif check.credential is not None:
         yield from map(_indented, _credential(check.credential, now + (check.clock_ahead or 0.0)))
     if check.answer:
-        clock = (
-            "" if check.clock_ahead is None else f", and its clock differs by {abs(check.clock_ahead):.0f} s"
-        )
-        yield _indented(f"asked: {check.answer}{clock}")
+        yield _indented(f"asked: {check.answer}{_clock(check.clock_ahead)}")
     for finding in check.findings:
         yield from _finding(finding)
-    if check.standing in (Standing.FINE, Standing.ANONYMOUS):
-        return
-    count = f"{check.blocked:,}" if check.blocked else "no"
-    yield _indented(f"{count} request{'s' if check.blocked != 1 else ''} cannot be done without")
+    if check.standing not in (Standing.FINE, Standing.ANONYMOUS):
+        yield _indented(_consequence(check))
+
+
+def _nothing(check: EndpointCheck, origin: str, told: dict[str, str]) -> str:
+    before = told.setdefault(origin, _endpoint(check))
+    where = origin if before == _endpoint(check) else f"looked where it was for {before}"
+    return f"no credential: {where}"
+
+
+def _clock(ahead: float | None) -> str:
+    seconds = round(abs(ahead or 0.0))
+    return f", and its clock differs by {seconds} s" if seconds else ""
+
+
+def _consequence(check: EndpointCheck) -> str:
+    if not check.blocked:
+        return "every request has another way"
+    reason = " for want of a credential" if check.standing in CREDENTIAL else ""
+    return f"{_requests(check.blocked)} cannot be done{reason}"
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def _endpoint(check: EndpointCheck) -> str:
@@ -94,9 +114,6 @@ def _endpoint(check: EndpointCheck) -> str:
 
 
 def _credential(found: Inspection, now: float) -> Iterator[str]:
-    if found.kind == "anonymous":
-        yield f"no credential: {found.origin}"
-        return
     files = "".join(f" ({_mode(each)})" for each in found.files[:1])
     yield f"{found.kind} {printable(found.name)} from {found.origin}{files}"
     if found.expires is not None:
@@ -142,7 +159,7 @@ def _total(found: Preflight) -> str:
     if found.expected_end is not None:
         text += f"; expected end {utc(found.expected_end)}"
     if found.blocked:
-        text += f"; {found.blocked:,} of {found.requests:,} requests cannot be done"
+        text += f"; {found.blocked:,} of {_requests(found.requests)} cannot be done"
     return f"{text} (exit code {int(found.exit)})"
 
 

@@ -20,9 +20,9 @@ class Parser(ArgumentParser):
     """Ends the program with 2 and one line, where argparse prints all of its usage."""
 
     def error(self, message: str) -> Never:
-        from ..credentials.redaction import printable, redact
+        from ..credentials.redaction import printable
 
-        self.exit(2, f"{self.prog}: {printable(redact(message))} ({self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} ({self.prog} --help)\n")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> Namespace:  # type: ignore[override]
         found, unknown = self.parse_known_args(args, namespace)
@@ -36,7 +36,9 @@ class Parser(ArgumentParser):
 
     def _all_known(self, found: Namespace, unknown: list[str]) -> Namespace:
         if unknown:
-            word = unknown[0]
+            from ..credentials.redaction import redact_url
+
+            word = redact_url(unknown[0])
             dash = word.startswith("-") and word != "-"
             self.error(self._not_an_option(word) if dash else _not_a_command(word))
         return found
