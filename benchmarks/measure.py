@@ -7,6 +7,7 @@ time is that of the command and all processes that it waited for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -15,12 +16,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TIMEOUT = 900.0
 SCALE = 1024 if sys.platform == "linux" else 1024 * 1024
@@ -35,7 +37,8 @@ class Contender(NamedTuple):
     """A command and what it must come to.
 
     `check` gets what it wrote to standard output and raises Wrong. `share` is the part of the work that it does, for
-    those too slow for all of it: its seconds are divided by that. `rounds` may be fewer than the others'.
+    those too slow for all of it: its seconds are divided by that. `rounds` may be fewer than the others'; who is too
+    slow for all rounds is not warmed up either.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Contender(NamedTuple):
     environment: Mapping[str, str] = {}
     folder: Path | None = None
     stdin: Path | None = None
+    terminal: bool = False
+    """Standard error is a terminal, for those who show progress on one."""
 
 
 class Sample(NamedTuple):
@@ -72,6 +77,15 @@ class Results:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.samples: dict[str, list[Sample | None]] = {name: [] for name in names}
+
+    def slower(self, of: str, over: Sequence[str]) -> float:
+        """The wall time of one over that of the slowest of others, the median of the rounds' ratios."""
+        ratios = []
+        for one, *others in zip(self.samples[of], *(self.samples[name] for name in over), strict=True):
+            walls = [other.wall for other in others if other is not None]
+            if one is not None and len(walls) == len(over):
+                ratios.append(one.wall / max(walls))
+        return statistics.median(ratios)
 
     def median(self, name: str, measure: str) -> float:
         return statistics.median(self._values(name, measure))
@@ -102,7 +116,7 @@ def run(
     for number in range(rounds + 1):
         turn = number % len(contenders)
         for one in (*contenders[turn:], *contenders[:turn]):
-            sits_out = number > (one.rounds or rounds)
+            sits_out = number > (one.rounds or rounds) or (number == 0 and one.rounds is not None)
             sample = None if sits_out else once(one)
             if number:
                 results.samples[one.name].append(sample)
@@ -115,10 +129,11 @@ def once(contender: Contender) -> Sample:
     """One run, its result checked. Raises Wrong."""
     contender.before()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        started = time.perf_counter()
-        process = _started(contender, output.fileno(), errors.fileno())
-        status, usage = _waited_for(process)
-        wall = time.perf_counter() - started
+        with _terminal() if contender.terminal else contextlib.nullcontext(errors.fileno()) as stderr:
+            started = time.perf_counter()
+            process = _started(contender, output.fileno(), stderr)
+            status, usage = _waited_for(process)
+            wall = time.perf_counter() - started
         output.seek(0)
         errors.seek(0)
         if status:
@@ -129,6 +144,26 @@ def once(contender: Contender) -> Sample:
             raise Wrong(f"{contender.name}: {error}") from None
     cpu = usage.ru_utime + usage.ru_stime
     return Sample(wall / contender.share, cpu / contender.share, usage.ru_maxrss / SCALE)
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[int]:
+    """A terminal whose other side is read and thrown away."""
+    master, slave = os.openpty()
+
+    def drain() -> None:
+        with contextlib.suppress(OSError):  # what a master without a slave answers
+            while os.read(master, 4096):
+                pass
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    try:
+        yield slave
+    finally:
+        os.close(slave)
+        reader.join()
+        os.close(master)
 
 
 def _started(contender: Contender, output: int, errors: int) -> subprocess.Popen[bytes]:

@@ -47,7 +47,9 @@ __all__ = [
     "read_private",
 ]
 
-_CONFIGURATION: Final = frozenset({"endpoint", "region", "addressing", "issuer", "audience"})
+_CONFIGURATION: Final = frozenset(
+    {"endpoint", "region", "addressing", "issuer", "audience", "project", "user_project"}
+)
 """Keys that hold for both purposes, whatever is said for one of them."""
 
 

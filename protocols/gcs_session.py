@@ -112,6 +112,7 @@ class Session:
             self.sent = 0
             return document_of(what, answer, self._origin.authority)
         if answer.status == 404:
+            answer.read_all()
             raise SessionGone(
                 f"{what}: the service knows nothing of the upload any more", host=self._origin.authority
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat
 import time
 
-from .errors import Broken, Changed, LocalRefused, TransferError, Unreachable
+from .errors import Broken, Changed, LocalRefused, Unreachable
 from .sftp_wire import (
     CLOSE,
     DATA,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ..checksum.digest import Digest
+    from .errors import TransferError
     from .sftp_wire import Attributes, Packet, Wire
     from .sftp_wires import Wires
 
@@ -270,12 +271,9 @@ class SftpReader:
         wire, self._wire = self._wire, None
         if wire is None:
             return
-        try:
-            if not wire.broken:
-                wire.forget({*self._waiting, wire.ask(CLOSE, self._handle)})
-                wire.flush()
-        except TransferError:
-            wire.broken = True
+        if not wire.broken:
+            # It is sent with the next request, or is not needed any more.
+            wire.forget({*self._waiting, wire.ask(CLOSE, self._handle)})
         self._wires.give(wire)
 
     def _the_wire(self) -> Wire:

@@ -260,12 +260,11 @@ class Wire:
         return self.ask(READ, handle, _READ_TAIL.pack(offset, count))
 
     def write_at(self, handle: bytes, offset: int, data: memoryview) -> int:
-        """Sends `data` and returns the request's number; the bytes have been consumed."""
+        """Puts a WRITE into the queue and returns its number. `data` must stay as it is until `flush`."""
         self._next = asked = (self._next + 1) & 0xFFFFFFFF
         tail = _READ_TAIL.pack(offset, len(data))
         self._out.append(_HEAD.pack(5 + len(handle) + 12 + len(data), WRITE, asked) + handle + tail)
         self._out.append(data)
-        self.flush()
         return asked
 
     def forget(self, numbers: set[int]) -> None:

@@ -73,6 +73,7 @@ class SftpWriter:
         "_partial",
         "_path",
         "_waiting",
+        "_whole",
         "_window",
         "_wire",
         "_wires",
@@ -96,6 +97,8 @@ class SftpWriter:
         self._partial = partial.name
         self._handle = partial.handle
         self._offset = partial.held
+        self._whole = whole
+        """All of it comes in one view that stays until `commit`: it is sent together with what follows it."""
         self._waiting: set[int] = set()
         """Requests whose confirmation is still to come."""
         self._window = max(4, _WINDOW_BYTES // wire.block)
@@ -131,6 +134,8 @@ class SftpWriter:
             piece = view[begin : begin + block]
             self._waiting.add(wire.write_at(self._handle, self._offset, piece))
             self._offset += len(piece)
+            if not self._whole:
+                wire.flush()
             if len(self._waiting) >= self._window:
                 self._confirm(self._window // 2, Broken)
 
@@ -295,7 +300,7 @@ def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incom
     except BaseException:
         wires.give(wire)
         raise
-    return SftpWriter(wire, wires, location, path, partial)
+    return SftpWriter(wire, wires, location, path, partial, incoming.sha256 is not None)
 
 
 def _open_partial(wire: Wire, path: bytes, incoming: Incoming) -> Partial:

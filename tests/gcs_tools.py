@@ -27,7 +27,7 @@ def checking() -> Iterator[GcsEmulator]:
 
 @pytest.fixture(scope="module")
 def versioned() -> Iterator[GcsEmulator]:
-    """fake-gcs-server: generations, preconditions on writing, pages. It believes every checksum."""
+    """fake-gcs-server: generations and pages. It believes every checksum."""
     with fake_gcs_server() as emulator:
         yield emulator
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers.process import free_port
+from wf.transfer import explain, load_batch, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -433,6 +434,50 @@ def test_a_dry_run_tells_what_cannot_start(job: Job, tmp_path: Path) -> None:
 
     assert code == 1
     assert job.out.count("cannot start") == 2
+
+
+def test_a_dry_run_tells_why_there_is_no_credential(job: Job, tmp_path: Path) -> None:
+    batch = [transfer(tmp_path / "a", f"s3://alice@osn/b/{name}") for name in "xy"]
+
+    assert job.run(batch, "--dry-run") == 0
+    text = job.out
+    assert job.run(batch, "--dry-run", "--json") == 0
+    lines = [json.loads(line) for line in job.out.splitlines()]
+
+    assert text.count("credential (destination): missing: s3://alice@osn needs an access key") == 1
+    assert "credential (destination): missing, as above" in text
+    assert "section [alice@osn]" in text and "credential (source)" not in text
+    assert [line["credentials"] for line in lines] == [["-", "missing"]] * 2
+    assert all("needs an access key" in line["missing"][0] for line in lines)
+
+
+def test_an_explanation_reads_like_a_dry_run(job: Job, tmp_path: Path) -> None:
+    batch = [transfer(tmp_path / "a", tmp_path / "b"), remove(tmp_path / "a"), remove("quux://h/a")]
+
+    assert job.run(batch, "--dry-run") == 1
+    made = plan(load_batch(json.dumps(batch)))
+    assert "\n".join(str(explain(made, request)) for request in made.requests) + "\n" == job.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["batch.json"], "there is no command batch.json: is a batch meant? -f batch.json"),
+        (["/"], "there is no command /: is a batch meant? -f /"),
+        (["mkdri"], "there is no command mkdri; mkdir is one"),
+        (["-n", "2", "cp"], "cp is a command only as the first word"),
+        (["entirely-else"], "there is no command entirely-else"),
+        (["--dryrun"], "there is no option --dryrun; --dry-run is one"),
+        (
+            ["--dry-run", "--check-credentials"],
+            "argument --check-credentials: not allowed with argument --dry-run",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_told_in_one_line(job: Job, words: list[str], told: str) -> None:
+    assert job.run([], *words) == 2
+    assert (job.out, job.err) == ("", f"wf-transfer: {told} (wf-transfer --help)\n")
 
 
 def test_secrets_of_urls_are_in_no_report(job: Job, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +11,12 @@ from wf.transfer.gates import (
     COOLING_FIRST,
     COOLING_MOST,
     DOWN_AFTER,
-    PROVEN_LIMIT,
+    FAR,
+    PROBE_AFTER,
     RETRY_AFTER_MOST,
     Gate,
     fresh,
+    grown,
     struck,
     succeeded,
 )
@@ -109,20 +113,67 @@ def test_success_forgets_strikes_and_restores_the_first_limit() -> None:
     assert (gate.strikes, gate.proven, gate.limit) == (0, True, 4)
 
 
-def test_a_proven_endpoint_is_allowed_more_up_to_its_most() -> None:
-    gate = fresh(1, 3, 3)
-    for _ in range(20):
-        gate = succeeded(gate)
+def test_the_first_answer_of_a_far_endpoint_lets_as_many_go_as_milliseconds_were_waited() -> None:
+    assert succeeded(fresh(2, 128, 3), 0.050).limit == 50
+    assert succeeded(fresh(2, 128, 3), 0.100).limit == 100
+    assert succeeded(fresh(2, 128, 3), 3.0).limit == 128
+    assert succeeded(fresh(1, 4, 3), 0.100).limit == 4
 
-    assert gate.limit == 3
+
+def test_an_endpoint_near_by_stays_at_its_start() -> None:
+    assert succeeded(fresh(2, 128, 3), FAR / 2).limit == 2
 
 
-def test_growth_ends_at_a_bound_that_any_server_bears() -> None:
-    gate = fresh(2, 1000, 3)
-    for _ in range(50):
-        gate = succeeded(gate)
+def test_only_the_first_answer_says_how_far_away_an_endpoint_is() -> None:
+    gate = succeeded(fresh(2, 128, 3), 0.001)
 
-    assert gate.limit == PROVEN_LIMIT
+    assert succeeded(gate, 0.100) is gate
+
+
+def test_after_a_strike_the_next_answer_is_no_reason_to_send_many_again() -> None:
+    gate = strike(succeeded(fresh(2, 128, 3), 0.100), 1.0)
+    assert gate.limit == 50
+
+    assert succeeded(gate, 0.100).limit == 50
+
+
+def test_a_proven_endpoint_with_room_gets_twice_as_many_up_to_its_most() -> None:
+    gate, limits = succeeded(fresh(2, 12, 3)), []
+    for tick in range(4):
+        gate = grown(gate, 1.0 + tick)
+        limits.append(gate.limit)
+
+    assert limits == [4, 8, 12, 12]
+
+
+def test_nothing_grows_before_an_answer_or_while_it_cools() -> None:
+    unproven = fresh(2, 128, 3)
+    struck_once = strike(succeeded(fresh(8, 128, 3)), 100.0)
+
+    assert grown(unproven, 1.0) is unproven
+    assert grown(struck_once, 100.1) is struck_once
+    late_answer = succeeded(struck_once)
+    assert grown(late_answer, 100.1) is late_answer
+
+
+def test_what_an_endpoint_refused_is_tried_again_one_by_one_and_slowly() -> None:
+    gate = succeeded(strike(succeeded(fresh(2, 128, 3), 0.064), 100.0))
+    assert gate.limit == 32
+
+    now, steps = 100.0 + COOLING_FIRST, []
+    for _ in range(81):
+        now += PROBE_AFTER / 8
+        gate = grown(gate, now)
+        steps.append(gate.limit)
+
+    assert 32 + 9 <= gate.limit <= 32 + 11
+    assert all(after - before in (0, 1) for before, after in pairwise(steps))
+
+
+def test_below_what_an_endpoint_bore_it_grows_fast_again() -> None:
+    gate = succeeded(strike(succeeded(fresh(2, 128, 3), 0.128), 100.0))._replace(limit=8)
+
+    assert [grown(gate, 200.0).limit, grown(grown(gate, 200.0), 200.1).limit] == [16, 32]
 
 
 @given(
@@ -140,6 +191,9 @@ def test_whatever_happens_the_limit_stays_between_one_and_the_most(
     for good, passed, lasted, retry_after in events:
         now += passed
         before = gate
-        gate = succeeded(gate) if good else strike(gate, now, began=now - lasted, retry_after=retry_after)
+        if good:
+            gate = grown(succeeded(gate, lasted), now)
+        else:
+            gate = strike(gate, now, began=now - lasted, retry_after=retry_after)
         assert 1 <= gate.limit <= start + more
         assert gate.cooling_until >= before.cooling_until or not before.cooling(now)

@@ -42,6 +42,18 @@ def test_a_page_renders_without_a_warning(name: str) -> None:
         assert f"\n{section}\n" in text
 
 
+@needs_groff
+def test_the_page_of_the_command_has_environment_files_and_examples() -> None:
+    text = rendered(page("wf-transfer"))
+    for section, told in (
+        ("ENVIRONMENT", "PEGASUS_TRANSFER_THREADS"),
+        ("FILES", "*.meta"),
+        ("EXAMPLES", "wf-transfer cp -r results s3://alice@osn/bucket/"),
+    ):
+        _, heading, rest = text.partition(f"\n{section}\n")
+        assert heading and told in rest
+
+
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="no mandoc")
 @pytest.mark.parametrize("name", PAGES)
 def test_mandoc_finds_no_error(name: str) -> None:

@@ -159,7 +159,8 @@ def test_what_arrived_in_one_attempt_serves_the_next(
     )
     assert done.exit == 0, done[0].error
     assert destination.content == DATA
-    assert [attempt.error is None for attempt in done[0].attempts] == [False, True]
+    if settings is ALONE:  # several readers use the three cuts up in another order
+        assert [attempt.error is None for attempt in done[0].attempts] == [False, True]
     if not destination.local:
         sent = [call.offset for call in server.calls("put_part") if call.offset < 4 * MIB]
         assert len(sent) == len(set(sent)), "what was there was not sent again"
@@ -388,6 +389,12 @@ def test_streams_double_while_the_processor_is_idle() -> None:
 
 def test_a_busy_processor_needs_no_more_streams() -> None:
     assert more_streams(pace(0), pace(1, cpu=0.7, moved=MIB), left=100 * MIB, part=MIB, most=16) == 0
+
+
+def test_a_machine_that_others_use_gets_no_more_streams() -> None:
+    before, now = pace(0)._replace(idle=10.0), pace(1, moved=MIB)
+    assert more_streams(before, now._replace(idle=10.4), left=100 * MIB, part=MIB, most=16) == 0
+    assert more_streams(before, now._replace(idle=11.4), left=100 * MIB, part=MIB, most=16) == 1
 
 
 def test_what_is_nearly_done_needs_no_more_streams() -> None:

@@ -489,7 +489,7 @@ def test_json_tells_everything_that_is_known(folder: Path) -> None:
         "modified": "1970-01-01T00:00:00.000000Z",
         "digests": {},
     }
-    assert [records[name]["type"] for name in ("sub", "link")] == ["folder", "other"]
+    assert [records[name]["type"] for name in ("sub", "link")] == ["folder", "link"]
 
 
 def test_a_reader_that_goes_away_is_no_defect(folder: Path) -> None:
@@ -553,6 +553,15 @@ def test_an_error_is_one_line_with_what_to_do(
 
 
 # --- the commands themselves
+
+
+@pytest.mark.parametrize("word", ["protocols", "doctor"])
+def test_a_word_too_many_is_wrong_usage(folder: Path, word: str) -> None:
+    run = wf_transfer(folder, word, "cp")
+    assert (run.code, run.err) == (
+        2,
+        f"wf-transfer {word}: cp is one word too many (wf-transfer {word} --help)\n",
+    )
 
 
 def test_help_names_the_commands(folder: Path) -> None:

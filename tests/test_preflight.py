@@ -332,8 +332,25 @@ def test_the_command_shows_one_aligned_block_for_each_endpoint(tmp_path: Path, t
     )
     assert any(line.startswith("missing       s3://alice@osn") for line in done.lines())
     assert "                what to do: put access_key and secret_key" in done.out
-    assert done.lines()[-1].endswith("1 of 1 request cannot be done (exit code 77)")
+    assert "              1 request cannot be done for want of a credential" in done.lines()
+    assert done.lines()[-1].endswith("1 of 1 request cannot be done for want of a credential (exit code 77)")
     assert not any(piece in done.out for piece in token_file.read_text().split("."))
+
+
+def test_a_request_with_another_replica_is_not_lost(tmp_path: Path) -> None:
+    batch = [transfer(f"{HTTPS}/x/a")]
+    batch[0]["src_urls"].append({"url": "s3://alice@osn/b/k"})
+    done = run(tmp_path, batch)
+    assert (done.code, done.err) == (0, "")
+    assert "              every request has another way" in done.lines()
+    assert done.lines()[-1].endswith("no server was asked (--online does) (exit code 0)")
+
+
+def test_where_it_was_looked_in_vain_is_told_once(tmp_path: Path) -> None:
+    done = run(tmp_path, [transfer("https://one.example.org/a"), transfer("https://two.example.org/a")])
+    told = [line.strip() for line in done.lines() if "no credential: " in line]
+    assert told[0].startswith("no credential: nothing in ")
+    assert told[1:] == ["no credential: looked where it was for https://one.example.org"]
 
 
 def test_nothing_is_transferred(tmp_path: Path) -> None:

@@ -143,9 +143,9 @@ def test_offline_nobody_is_asked(web: Nginx, tmp_path: Path) -> None:
     assert web.requests() == []
 
 
-def test_a_server_of_an_unknown_authority_is_unreachable(web: Nginx, tmp_path: Path) -> None:
+def test_an_unknown_authority_has_to_be_put_right_first(web: Nginx, tmp_path: Path) -> None:
     found = check(tmp_path, (f"{web.tls_url}/a", LOCAL))
-    assert (one(found).standing, found.exit) == ("unreachable", Exit.FAILED)
+    assert (one(found).standing, found.exit) == ("broken", Exit.FAILED)
 
 
 def test_a_client_certificate_is_shown(web: Nginx, tmp_path: Path, tls_files: TlsFiles) -> None:

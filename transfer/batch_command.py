@@ -143,14 +143,16 @@ def people_sinks(environment: Mapping[str, str]) -> list[Sink]:
 def _batch(options: Namespace, environment: Mapping[str, str]) -> Batch:
     """The batch with the expectations of the `.meta` files. Raises BatchError."""
     name = "standard input" if options.file == "-" else options.file
-    if options.file == "-":
-        data = sys.stdin.buffer.read()
-    else:
-        with open(options.file, "rb") as file:
-            data = file.read()
-    batch = load_batch(data, environment=environment, name=name)
-    del data
+    # Nobody but the reader holds the bytes, so that it can let them go.
+    batch = load_batch(_document(options.file), environment=environment, name=name)
     return _with_expectations(batch, options)
+
+
+def _document(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    with open(name, "rb") as file:
+        return file.read()
 
 
 def _with_expectations(batch: Batch, options: Namespace) -> Batch:

@@ -43,6 +43,7 @@ def load_batch(
     is what errors call the document. Bytes are UTF-8, whatever the locale.
     """
     document = text.removeprefix("\ufeff") if isinstance(text, str) else _decoded(text, name)
+    del text  # where the caller keeps nothing of it either, it is not twice in memory
     reader = RequestReader(environment)
     requests: list[Request] = []
     starts: dict[int, int] = {}

@@ -50,6 +50,13 @@ class CommandLine(NamedTuple):
     def options(self) -> tuple[Option, ...]:
         return tuple(option for group in self.groups for option in group.options)
 
+    def shared_with(self, other: CommandLine) -> tuple[Option, ...]:
+        """The options that mean the same in another command line."""
+        return tuple(option for option in self.options if option in other.options)
+
+    def own(self, other: CommandLine) -> tuple[Option, ...]:
+        return tuple(option for option in self.options if option not in other.options)
+
 
 class Program(NamedTuple):
     """What a program does without a command word, and the command lines of its words."""

@@ -107,6 +107,8 @@ class Dispatcher:
         self._gates: dict[str, Gate] = {}
         self._struck: dict[str, str] = {}
         self._active: dict[str, int] = {}
+        self._answering: set[str] = set()
+        """Endpoints that have answered since the limits were last looked at."""
         self._heap: list[tuple[float, int, Work]] = []
         self._due = _NEVER
         """When the first of the heap is."""
@@ -225,14 +227,38 @@ class Dispatcher:
 
     # --- what was learnt about endpoints
 
-    def answered(self, key: Key) -> None:
-        """Both endpoints did what was asked."""
+    def answered(self, key: Key, waited: float = 0.0) -> bool:
+        """Both endpoints did what was asked, after `waited` seconds (`gates.succeeded`); True if there is more room now."""
+        more = False
         for name in _gates_of(key):
             gate = self._gates.get(name)
-            if gate is not None and gates.succeeded(gate) is not gate:
+            if gate is None:
+                continue
+            self._answering.add(name)
+            if gate.strikes or not gate.proven:
                 with self._lock:
-                    self._gates[name] = gates.succeeded(self._gate(name))
+                    before = self._gate(name)
+                    self._gates[name] = gates.succeeded(before, waited)
+                    more = more or self._gates[name].limit > before.limit
                     self._wake()
+        return more
+
+    def adapt(self, now: float, *, idle: bool) -> None:
+        """Call it a few times a second: lets endpoints have more requests if the processor was `idle`."""
+        with self._lock:
+            answering, self._answering = self._answering, set()
+            if not idle:
+                return
+            waiting = {name for lane in self._rotation if lane.queue for name in lane.gates}
+            for name in waiting & answering:
+                gate = self._gate(name)
+                if self._active.get(name, 0) >= gate.limit:
+                    self._gates[name] = gates.grown(gate, now)
+            self._wake()
+
+    def crowded(self, name: str) -> bool:
+        """Whether more than one request is at the endpoint, so that a refusal may be about their number."""
+        return self._active.get(name, 0) > 1
 
     def strike(self, name: str, error: TransferError, began: float) -> None:
         """The endpoint failed as such; `began` is when the attempt did, in monotonic seconds."""
@@ -297,7 +323,8 @@ class Dispatcher:
         """Reads without the lock: a moment's delay does no harm."""
         for name in lane.gates:
             gate = self._gates[name]
-            if self._active[name] > gate.limit or (gate.strikes and gate.cooling(time.monotonic())):
+            # A success may have taken the strikes back, but not the time to leave the endpoint alone.
+            if self._active[name] > gate.limit or (gate.cooling_until and gate.cooling(time.monotonic())):
                 return False
         return True
 

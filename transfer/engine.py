@@ -7,7 +7,7 @@ import time
 from collections import deque
 
 from ..protocols.context import Context
-from ..protocols.errors import Defect, End, Mismatch, Reach, Stopped, TransferError, Unreachable
+from ..protocols.errors import Busy, Defect, End, Mismatch, Reach, Stopped, TransferError, Unreachable
 from .copying import copy, route_of, share
 from .dispatch import Dispatcher, gate_key, key_of
 from .gates import RETRY_AFTER_MOST
@@ -27,6 +27,7 @@ from .work import Again, Copied, Handed, Work, Worker
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
     from ..protocols.locations import Location
     from .dispatch import Entry
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from .retries import Move
     from .surroundings import CredentialSource
     from .throttle import Throttle
+
+
+SMALL: Final = 256 << 10
+"""Bytes of a request whose time tells how far away an endpoint is."""
+CROWDED_OUT_MOST: Final = 10
+"""How often a request may be refused because others were there until that counts as its own failure."""
 
 
 class Engine:
@@ -155,6 +162,7 @@ class Engine:
         worker.meter.finished += worker.meter.moved
         worker.meter.moved = 0
         began, clock = time.time(), time.monotonic()
+        worker.worked = time.thread_time()
         if parting is not None:
             began, clock = parting.began, parting.clock
         worker.busy = True
@@ -182,11 +190,18 @@ class Engine:
                 )
             self.dispatcher.again(work, result.seconds)
             return
-        self.dispatcher.answered(key)
+        if self.dispatcher.answered(key, self._waited(worker, result, clock)):
+            self.nudge.set()
         self._learn_success(source, destination)
         route = result.route.value if result.route else ""
         self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, result.bytes))
         self._finish(work, _done(work, result))
+
+    def _waited(self, worker: Worker, result: Copied, clock: float) -> float:
+        """Seconds that a small request took without working; 0 for one whose bytes may have taken the time."""
+        if result.bytes > SMALL:
+            return 0.0
+        return time.monotonic() - clock - (time.thread_time() - worker.worked)
 
     def _left_aside(self, work: Work, error: TransferError | None, clock: float) -> None:
         """The worker left a file to others; `work` is no longer its own."""
@@ -249,11 +264,24 @@ class Engine:
                 error.host = blamed.endpoint
             self._refusals.failed(blamed, error, writing=writing)
             if error.reach is Reach.HOST:
+                crowded = isinstance(error, Busy) and self.dispatcher.crowded(gate_key(blamed))
                 self.dispatcher.strike(gate_key(blamed), error, clock)
+                if crowded and self._takes_its_turn(work, error):
+                    return
         if work.spool is not None and error.end is End.SOURCE:
             self._drop_spool(work)
             error.reach = Reach.ATTEMPT
         self._advance(work, error)
+
+    def _takes_its_turn(self, work: Work, error: TransferError) -> bool:
+        """Puts a request back that was refused because we were too many: that is no failure of its own."""
+        too_long = error.retry_after is not None and error.retry_after > RETRY_AFTER_MOST
+        if too_long or self.stop.is_set() or work.crowded_out >= CROWDED_OUT_MOST:
+            return False
+        work.crowded_out += 1
+        work.handle, work.source_entry = "", None
+        self.dispatcher.again(work)
+        return True
 
     def _advance(self, work: Work, error: TransferError) -> None:
         """Gives the request its next attempt, or its end."""

@@ -32,11 +32,14 @@ if TYPE_CHECKING:
     from .sinks import Sink
     from .surroundings import CredentialSource
 
-WORKERS_MOST: Final = 64
+WORKERS_MOST: Final = 128
 """Requests in progress when nobody says how many."""
 FAILURES_KEPT: Final = 1000
 _WAKE: Final = 0.02
 _TICK: Final = 0.1
+_ADAPT: Final = 0.05
+_IDLE_BELOW: Final = 0.6
+"""Seconds of processor time per second below which this process could do more; above, others would only wait longer."""
 _PATIENCE: Final = 15.0
 """Seconds that workers get to notice a stop before the run ends without them."""
 
@@ -101,6 +104,7 @@ class _Run:
         self._recorder_failed: TransferError | None = None
         self._engine_failed = False
         self._ticked = 0.0
+        self._adapted, self._used = time.monotonic(), time.process_time()
 
     def execute(self) -> Report:
         started = time.time()
@@ -140,9 +144,18 @@ class _Run:
             engine.nudge.wait(_WAKE)
             engine.nudge.clear()
             self._take_finished()
+            self._adapt(time.monotonic())
             now = time.time()
             if now - self._ticked >= _TICK:
                 self._tick(now)
+
+    def _adapt(self, now: float) -> None:
+        passed = now - self._adapted
+        if passed < _ADAPT:
+            return
+        used = time.process_time()
+        self._engine.dispatcher.adapt(now, idle=used - self._used < _IDLE_BELOW * passed)
+        self._adapted, self._used = now, used
 
     def _must_stop(self) -> bool:
         """Whether the caller or the deadline stopped the run, which may be before anything has begun."""
@@ -157,9 +170,7 @@ class _Run:
     def _add_workers(self) -> None:
         most = self._plan.settings.workers or WORKERS_MOST
         alive = len(self._threads)
-        # Doubling at every wake: few for few, many soon for many.
-        more = min(self._engine.dispatcher.wanted(), most - alive, max(1, alive))
-        for _ in range(more):
+        for _ in range(min(self._engine.dispatcher.wanted(), most - alive)):
             thread = threading.Thread(
                 target=self._engine.work, name=f"worker-{len(self._threads)}", daemon=True
             )

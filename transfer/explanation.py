@@ -105,9 +105,7 @@ class _Presented:
 def _of_refused(outcome: Outcome) -> Explanation:
     request = outcome.request
     assert isinstance(request, Transfer), request
-    return Explanation(
-        request, request.sources[0], request.destinations[0], None, "", (), (), outcome.error
-    )
+    return Explanation(request, request.sources[0], request.destinations[0], None, "", (), (), outcome.error)
 
 
 def _with_guard(explanation: Explanation, made: Plan) -> Explanation:
@@ -143,7 +141,9 @@ def _text(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str
         lines.append(f"digest: {explanation.digest}")
     for each in credentials:
         if each.name != "-":
-            told = f"missing{', as above' if each.known else f': {each.problem}'}" if each.problem else each.name
+            told = (
+                f"missing{', as above' if each.known else f': {each.problem}'}" if each.problem else each.name
+            )
             lines.append(f"credential ({each.end}): {printable(told)}")
     lines += [f"else: {printable(redact_url(url))}" for url in explanation.alternatives]
     return _block(lines)

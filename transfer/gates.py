@@ -2,6 +2,11 @@
 
 Pure: every transition returns a new value. `now` and all times are seconds of one monotonic clock.
 
+The limit follows three rules. It starts low: near by, two connections are as many as the processor can use. The first
+answer of a far endpoint tells how many are worth it: a request costs about a millisecond of work here, so as many as
+milliseconds were waited keep this machine busy (Little's law). And while processor and endpoint have room it doubles.
+A strike halves it; from then on it grows by one at a time, for the endpoint has said what it bears.
+
 A strike is counted once per cooling period, and only for attempts that began after the last one ended: four
 workers that fail together made one discovery, not four.
 """
@@ -16,8 +21,12 @@ COOLING_FIRST = 0.4
 COOLING_MOST = 30.0
 RETRY_AFTER_MOST = 900.0
 """An endpoint that wants to be left alone for longer than this many seconds is down at once."""
-PROVEN_LIMIT = 8
-"""Requests at one endpoint at a time once it has answered well."""
+FAR = 0.01
+"""Seconds of waiting for an answer from which on an endpoint is far; below them other things take as long."""
+WORK_PER_REQUEST = 0.001
+"""Seconds that a small request keeps this machine busy, at most."""
+PROBE_AFTER = 2.0
+"""Seconds between two steps beyond a limit that an endpoint once refused."""
 
 
 class Gate(NamedTuple):
@@ -34,6 +43,10 @@ class Gate(NamedTuple):
     since: float = 0.0
     """When the present row of strikes began."""
     strikes_to_down: int = DOWN_AFTER
+    borne: int = 0
+    """What the limit was halved to by the last strike; 0: there was none."""
+    probed: float = 0.0
+    """When the limit was last raised to or beyond `borne`."""
 
     @property
     def down(self) -> bool:
@@ -48,14 +61,28 @@ def fresh(start: int, most: int, rounds: int) -> Gate:
     return Gate(limit=start, start=start, most=most, strikes_to_down=max(DOWN_AFTER, rounds))
 
 
-def succeeded(gate: Gate) -> Gate:
-    """After an answer: strikes are forgotten and the limit may grow."""
+def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
+    """After an answer: strikes are forgotten, and the very first tells how far away the endpoint is.
+
+    `waited` is how many seconds a small request took without working.
+    """
     if gate.proven and not gate.strikes:
-        if gate.limit < min(gate.most, PROVEN_LIMIT):
-            return gate._replace(limit=gate.limit + 1)
         return gate
     limit = max(gate.limit, min(gate.start, gate.most))
+    if waited >= FAR and not gate.borne:
+        limit = max(limit, min(gate.most, int(waited / WORK_PER_REQUEST)))
     return gate._replace(proven=True, strikes=0, limit=limit)
+
+
+def grown(gate: Gate, now: float) -> Gate:
+    """When all places are taken, more requests wait, answers come and the processor has time."""
+    if not gate.proven or gate.strikes or gate.cooling(now) or gate.limit >= gate.most:
+        return gate
+    if not gate.borne or gate.limit * 2 <= gate.borne:
+        return gate._replace(limit=min(gate.limit * 2, gate.most))
+    if now < gate.probed + PROBE_AFTER:
+        return gate
+    return gate._replace(limit=gate.limit + 1, probed=now)
 
 
 def struck(gate: Gate, *, began: float, now: float, retry_after: float | None) -> Gate:
@@ -71,6 +98,8 @@ def struck(gate: Gate, *, began: float, now: float, retry_after: float | None) -
         strikes=strikes,
         proven=False,
         limit=max(1, gate.limit // 2),
+        borne=max(1, gate.limit // 2),
+        probed=now,
         cooling_until=now + wait,
         since=gate.since if gate.strikes else now,
     )

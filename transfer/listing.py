@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -161,7 +162,9 @@ def _kind(place: Location, entry: Entry) -> str:
     if entry.is_directory:
         return "folder"
     # Links, FIFOs and devices have no size; a service may keep that of a file to itself.
-    return "other" if place.is_local and entry.size is None else "file"
+    if not place.is_local or entry.size is not None:
+        return "file"
+    return "link" if entry.path and os.path.islink(place.below(entry.path).path) else "other"
 
 
 def _block(place: Location, entry: Entry) -> list[str]:

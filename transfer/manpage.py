@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .command_lines import checksum_program, transfer_program
+from .manual_texts import ENVIRONMENT, EXAMPLES, FILES, told_of
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeAlias
 
     from .command_lines import CommandLine, Group, Option, Program
 
-_SHARED = "how to do it"
-"""The title of the options that the batch mode and several command words have in common."""
+    _Told: TypeAlias = Callable[[Option, str], str]
+    """What is said of an option of a command word; the word is empty for what comes without one."""
 
 _STATUS = "exit status: "
 _PARAGRAPH = "\n\n"
@@ -32,32 +34,39 @@ def _transfer(program: Program) -> Iterator[str]:
         "Without a command word a JSON batch of transfers, folders to make and files to remove is read and done: in "
         "parallel, repeated where that may help, and every byte verified before it shows at its destination."
     )
-    yield from _body(program, about)
+    yield from _body(program, about, told_of)
     yield ".SH EXIT STATUS"
     yield from _terms((str(int(code)), text) for code, text in EXITS.items())
+    yield ".SH ENVIRONMENT"
+    yield from _terms((_names(each.names), each.meaning) for each in ENVIRONMENT)
+    yield ".SH FILES"
+    yield from _terms((_names(each.names), each.meaning) for each in FILES)
+    yield ".SH EXAMPLES"
+    yield from _terms((f"\\fB{roff(each.command)}\\fR", each.meaning) for each in EXAMPLES)
     yield from _see_also("wf-checksum")
 
 
 def _checksum(program: Program) -> Iterator[str]:
     line = program.main
     before, _, statuses = line.epilog.partition(_STATUS)
-    yield from _body(program, f"{line.description} {' '.join(before.partition(_PARAGRAPH)[0].split())}")
+    about = f"{line.description} {' '.join(before.partition(_PARAGRAPH)[0].split())}"
+    yield from _body(program, about, _help)
     yield ".SH EXIT STATUS"
     split = (status.partition(" ") for status in statuses.split("; "))
     yield from _terms((code, text) for code, _, text in split)
     yield from _see_also("wf-transfer", "sha256sum")
 
 
-def _body(program: Program, about: str) -> Iterator[str]:
+def _body(program: Program, about: str, told: _Told) -> Iterator[str]:
     yield from _name(program.main)
     yield from _synopsis(program.lines)
     yield ".SH DESCRIPTION"
     yield roff(about)
     yield ".SH OPTIONS"
-    yield from _groups(program.main.groups)
+    yield from _groups(program.main.groups, told)
     yield ".SH COMMANDS"
-    for line in program.commands.values():
-        yield from _command(line)
+    for word, line in program.commands.items():
+        yield from _command(word, line, program.main, told)
 
 
 def _head(name: str) -> Iterator[str]:
@@ -82,30 +91,45 @@ def _synopsis(lines: Iterable[CommandLine]) -> Iterator[str]:
         yield f"\\fB{roff(line.name)}\\fR {roff(line.synopsis)}".rstrip()
 
 
-def _command(line: CommandLine) -> Iterator[str]:
+def _command(word: str, line: CommandLine, main: CommandLine, told: _Told) -> Iterator[str]:
     yield f".SS {roff(line.name)}"
-    words = f" What is no option is {line.words}." if line.words else ""
+    words = f" Words that are no options: {line.words}." if line.words else ""
     yield roff(f"{line.description}{words}")
-    own = [group for group in line.groups if group.title != _SHARED]
-    for group in own:
-        yield from _terms((_option(option), option.help) for option in group.options if not _is_help(option))
-    if len(own) < len(line.groups):
+    yield from _terms(
+        (_option(option), told(option, word)) for option in line.own(main) if not _is_help(option)
+    )
+    shared = [option.flags[-1] for option in line.shared_with(main) if not _is_help(option)]
+    if shared:
         yield ".PP"
-        yield roff(f'The options under "{_SHARED}" work here too.')
+        yield f"As above: {', '.join(roff(flag) for flag in shared)}."
     if line.epilog.strip():
         yield ".PP"
-        yield roff(" ".join(line.epilog.split()))
+        yield from _as_it_stands(line.epilog)
 
 
-def _groups(groups: Iterable[Group]) -> Iterator[str]:
+def _as_it_stands(text: str) -> Iterator[str]:
+    yield ".nf"
+    yield from (roff(row) for row in text.strip("\n").split("\n"))
+    yield ".fi"
+
+
+def _groups(groups: Iterable[Group], told: _Told) -> Iterator[str]:
     for group in groups:
         if group.title not in ("options", ""):
             yield f".SS {roff(group.title.capitalize())}"
-        yield from _terms((_option(option), option.help) for option in group.options)
+        yield from _terms((_option(option), told(option, "")) for option in group.options)
+
+
+def _help(option: Option, word: str) -> str:
+    return option.help
 
 
 def _is_help(option: Option) -> bool:
     return "--help" in option.flags
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"\\fB{roff(name)}\\fR" for name in names)
 
 
 def _option(option: Option) -> str:

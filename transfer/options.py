@@ -34,9 +34,9 @@ def batch_parser() -> ArgumentParser:
     """The parser of everything that is not a command word."""
     from argparse import RawDescriptionHelpFormatter
 
-    from .usage import Parser
+    from .usage import BatchParser
 
-    parser = Parser(
+    parser = BatchParser(
         prog="wf-transfer",
         description="Move, verify and remove the data of a job, as a JSON batch says.",
         epilog=EPILOG,
@@ -151,7 +151,7 @@ def add_copy_options(group: _ActionsContainer | Sheet) -> None:
         help="destinations that exist: overwrite them (default); update: keep those of the same digest, overwrite others; "
         "verify: keep those of the same digest, fail on others; fail on all",
     )
-    group.add_argument("--stage", choices=["file"], help="file: between two services go through a spool file")
+    group.add_argument("--stage", choices=["file"], help="between two services: through a spool file")
     group.add_argument(
         "--bwlimit",
         metavar="RATE",

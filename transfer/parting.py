@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _TRIES: Final = 3
 """How often one part may fail at one source."""
 _READ_BACK: Final = 1 << 20
+_MEMORY: Final = 48 << 20
+"""Bytes of parts that may wait in memory to be sent."""
 
 
 class Parting:
@@ -111,25 +113,13 @@ def _take_part(parting: Parting, worker: Worker, source: PartSource) -> Copied |
     try:
         mover = _move_ordered if segments.ordered else _move_pieces
         aside = mover(parting, worker, source)
-    except TransferError as error:
+    except BaseException as error:  # noqa: BLE001 - others may be writing: whoever is last raises it
         segments.broke(error)
-    except BaseException as error:
-        # Whoever is last takes it for the file's failure; here it is the engine that learns of it.
-        segments.broke(_defect(error))
-        segments.leave()
-        _let_go(parting, worker, keep=False)
-        raise
     finally:
         source.close()
     if not segments.leave():
         return Handed(aside)
     return _conclude(parting, worker)
-
-
-def _defect(error: BaseException) -> TransferError:
-    return Defect(
-        f"another worker of this file failed: {type(error).__name__}", end=End.NEITHER, step="attempt"
-    )
 
 
 def _move_pieces(parting: Parting, worker: Worker, source: PartSource) -> TransferError | None:
@@ -166,7 +156,7 @@ def _move_ordered(parting: Parting, worker: Worker, source: PartSource) -> Trans
     segments = parting.segments
     token, store = segments.token, parts_of(worker, segments.token.location)
     buffer = worker.context.part_buffer(token.part)
-    if not parting.job.source.is_local and parting.invited == 0:
+    if not parting.job.source.is_local and not parting.invited and worker.plan.settings.streams != 1:
         _invite(parting, worker, 1)
     while (number := segments.take()) is not None:
         first, length = token.span(number)
@@ -234,10 +224,15 @@ def _look_around(parting: Parting, worker: Worker, count: int) -> None:
     if limits.throttle is not None:
         limits.throttle.take(count)
     settings = worker.plan.settings
-    most = settings.streams or min(STREAMS_MOST, settings.workers or STREAMS_MOST)
+    most = min(_streams_most(segments), settings.workers or STREAMS_MOST)
     more = settings.streams - 1 - parting.invited if settings.streams else segments.wanted(most)
     if more > 0:
         _invite(parting, worker, more)
+
+
+def _streams_most(segments: Segments) -> int:
+    """Each stream of ordered parts holds one in memory."""
+    return min(STREAMS_MOST, max(2, _MEMORY // segments.token.part)) if segments.ordered else STREAMS_MOST
 
 
 def _invite(parting: Parting, worker: Worker, count: int) -> None:
@@ -297,9 +292,10 @@ def _conclude(parting: Parting, worker: Worker) -> Copied:
             )
         digests = segments.hashing.digests()
         checked = right_source(job, digests, token.size)
-    except TransferError as error:
+    except BaseException as error:
         spoiled = isinstance(error, Mismatch) or isinstance(error.__cause__, Mismatch)
-        _let_go(parting, worker, keep=not spoiled and not isinstance(error, Defect))
+        sound = isinstance(error, TransferError) and not isinstance(error, Defect)
+        _let_go(parting, worker, keep=sound and not spoiled)
         raise
     writer = _PartsWriter(parting, worker)
     copied = publish(job.destination, worker, writer, token.size, digests, parting.began)

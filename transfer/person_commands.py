@@ -78,7 +78,9 @@ def _cp(parser: ArgumentParser, options: Namespace, environment: Environment) ->
     if len(options.words) < 2:
         parser.error("name at least one source, and then the destination")
     if "-" in options.words:
-        parser.error("streams are not copied: `-` is neither a source nor a destination (a file of that name is ./-)")
+        parser.error(
+            "streams are not copied: `-` is neither a source nor a destination (a file of that name is ./-)"
+        )
     sources = _places(parser, options.words[:-1], options.source_site, environment)
     (destination,) = _places(parser, options.words[-1:], options.destination_site, environment)
     if options.checksum and (len(sources) > 1 or options.recursive):

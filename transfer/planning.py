@@ -220,13 +220,15 @@ def _protocols(plan: Plan, *locations: Location) -> tuple[str, ...]:
 
 def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
     """Chains the transfers that may write the same destination."""
-    last: dict[str, int] = {}
+    # Hashes, because the places of a million files would be as large as the batch; two that are equal by chance only
+    # make one transfer wait for another.
+    last: dict[int, int] = {}
     chained: dict[int, tuple[int, ...]] = {}
     for request in order:
         if not isinstance(request, Transfer):
             continue
         for destination in request.destinations:
-            place = place_of(destination)
+            place = hash(place_of(destination))
             before = last.get(place)
             if before is not None and before != request.number:
                 chained[request.number] = (*chained.get(request.number, ()), before)

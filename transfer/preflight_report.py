@@ -10,6 +10,7 @@ from ..credentials.inspection import duration, utc
 from ..credentials.query import S3_SCHEMES
 from ..credentials.redaction import printable
 from .preflight import CREDENTIAL, Standing
+from .settings import Exit
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ def _total(found: Preflight) -> str:
     if found.expected_end is not None:
         text += f"; expected end {utc(found.expected_end)}"
     if found.blocked:
-        text += f"; {found.blocked:,} of {_requests(found.requests)} cannot be done"
+        reason = " for want of a credential" if found.exit is Exit.CREDENTIAL else ""
+        text += f"; {found.blocked:,} of {_requests(found.requests)} cannot be done{reason}"
     return f"{text} (exit code {int(found.exit)})"
 
 

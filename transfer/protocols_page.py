@@ -41,6 +41,7 @@ EXTRAS: Final = (
         "nothing yet: digest and OAuth logins, which are not built, will need it",
         False,
     ),
+    Extra("gcs", ("google.auth", "google_crc32c"), "credentials for Google Cloud Storage, and its checksum"),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
     Extra("crc", ("awscrt", "google_crc32c"), "crc32c and crc64nvme at the speed of the processor"),
@@ -148,7 +149,14 @@ def _advice(capability: Capability) -> str:
 
 
 def _missing(extra: Extra) -> bool:
-    return any(find_spec(module) is None for module in extra.modules)
+    return not all(_is_there(module) for module in extra.modules)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False  # not even the package that it is in
 
 
 def _abilities(capability: Capability) -> list[str]:

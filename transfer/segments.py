@@ -13,6 +13,7 @@ computed in order all the same, in one of two ways:
 from __future__ import annotations
 
 import heapq
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +31,8 @@ WINDOW: Final = 0.25
 """Seconds over which it is judged whether one more stream would help."""
 IDLE_BELOW: Final = 0.6
 """Processors that this process may use for it to count as waiting."""
+SPARE: Final = 0.5
+"""Processors of the machine that must have nothing to do: others may be using them."""
 WORTH_SECONDS: Final = 1.0
 """What is done sooner than this needs no further stream."""
 GROWTH: Final = 1.2
@@ -46,6 +49,8 @@ class Pace(NamedTuple):
     streams: int
     rate: float = 0.0
     """Bytes per second up to this moment."""
+    idle: float | None = None
+    """Seconds that all processors of the machine together had nothing to do; None where nobody tells."""
 
 
 def more_streams(before: Pace, now: Pace, *, left: int, part: int, most: int) -> int:
@@ -53,12 +58,24 @@ def more_streams(before: Pace, now: Pace, *, left: int, part: int, most: int) ->
     seconds = now.at - before.at
     if seconds <= 0 or (now.cpu - before.cpu) / seconds > IDLE_BELOW:
         return 0
+    if now.idle is not None and before.idle is not None and (now.idle - before.idle) / seconds < SPARE:
+        return 0
     rate = (now.moved - before.moved) / seconds
     if left < rate * WORTH_SECONDS:
         return 0
     if before.rate and now.streams > before.streams and rate < before.rate * GROWTH:
         return 0
     return max(0, min(now.streams, most - now.streams, left // part - now.streams))
+
+
+def idle_seconds() -> float | None:
+    """See `Pace.idle`; waiting for disks counts, as another stream could use it (proc_stat(5))."""
+    try:
+        with open("/proc/stat", "rb") as file:
+            fields = file.readline().split()
+        return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 class Segments:
@@ -78,7 +95,8 @@ class Segments:
         """Bytes that the digest has seen."""
         self.moved = 0
         """Bytes that were read, repeated ones included; not exact."""
-        self.error: TransferError | None = None
+        self.error: BaseException | None = None
+        """What ended it for all; a defect of a protocol may be any exception."""
         self.active = 0
         self._tries = tries
         self._failures: dict[int, int] = {}
@@ -86,7 +104,7 @@ class Segments:
         self._changed = threading.Condition()
         self._hash_lock = threading.Lock()
         self._over = False
-        self._pace = Pace(time.monotonic(), time.process_time(), 0, 1)
+        self._pace = Pace(time.monotonic(), time.process_time(), 0, 1, idle=idle_seconds())
         self._settled = False
 
     def enter(self) -> bool:
@@ -132,7 +150,7 @@ class Segments:
             self._changed.notify_all()
             return goes_on
 
-    def broke(self, error: TransferError) -> None:
+    def broke(self, error: BaseException) -> None:
         """Ends it for all."""
         with self._changed:
             self.error = self.error or error
@@ -206,6 +224,6 @@ class Segments:
                 return 0
             moved = self.moved
             rate = (moved - before.moved) / (now - before.at)
-            self._pace = Pace(now, time.process_time(), moved, self.active, rate)
+            self._pace = Pace(now, time.process_time(), moved, self.active, rate, idle_seconds())
             left = len(self._todo) * self.token.part
             return more_streams(before, self._pace, left=left, part=self.token.part, most=most)

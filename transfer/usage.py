@@ -40,8 +40,11 @@ class Parser(ArgumentParser):
 
             word = redact_url(unknown[0])
             dash = word.startswith("-") and word != "-"
-            self.error(self._not_an_option(word) if dash else _not_a_command(word))
+            self.error(self._not_an_option(word) if dash else self._misplaced(word))
         return found
+
+    def _misplaced(self, word: str) -> str:
+        return f"{word} is one word too many"
 
     def _not_an_option(self, word: str) -> str:
         from .spelling import nearest
@@ -51,13 +54,15 @@ class Parser(ArgumentParser):
         return f"there is no option {flag}{f'; {meant} is one' if meant else ''}"
 
 
-def _not_a_command(word: str) -> str:
-    """What to say of a word where none belongs: only a batch's file or a command word can have been meant."""
-    if word in COMMANDS:
-        return f"{word} is a command only as the first word"
-    if os.path.exists(word) or word.endswith((".json", ".jsonl", ".in")):
-        return f"there is no command {word}: is a batch meant? -f {word}"
-    from .spelling import nearest
+class BatchParser(Parser):
+    """Takes no words but options: only a batch's file or a command word can have been meant."""
 
-    meant = nearest(word, COMMANDS)
-    return f"there is no command {word}{f'; {meant} is one' if meant else ''}"
+    def _misplaced(self, word: str) -> str:
+        if word in COMMANDS:
+            return f"{word} is a command only as the first word"
+        if os.path.exists(word) or word.endswith((".json", ".jsonl", ".in")):
+            return f"there is no command {word}: is a batch meant? -f {word}"
+        from .spelling import nearest
+
+        meant = nearest(word, COMMANDS)
+        return f"there is no command {word}{f'; {meant} is one' if meant else ''}"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         """The other workers, as one of them sees them."""
 
         def invite(self, key: tuple[str, str], parting: Parting) -> None: ...
-        def answered(self, key: tuple[str, str]) -> None: ...
+        def answered(self, key: tuple[str, str]) -> object: ...
 
 
 class Spool(NamedTuple):
@@ -85,6 +85,7 @@ class Work:
     __slots__ = (
         "attempts",
         "began",
+        "crowded_out",
         "destinations",
         "handle",
         "no_service_copy",
@@ -118,6 +119,8 @@ class Work:
         """The service refused to copy by itself."""
         self.stage = False
         """It turned out that the destination needs a spool file first."""
+        self.crowded_out = 0
+        """Attempts that a service refused while others of this run were there."""
         self.unfinished: Unfinished | None = None
         """Parts that the last attempt left for the next one."""
 
@@ -160,6 +163,8 @@ class Worker:
         self.meter = Meter()
         self.busy = False
         """In the middle of an attempt."""
+        self.worked = 0.0
+        """Seconds of processor time that the thread had used when the attempt began."""
         self._stores: dict[str, Store] = {}
 
     def store(self, location: Location) -> Store:

@@ -1,7 +1,7 @@
 """Two emulators of Google Cloud Storage, each for what the other lacks; neither checks credentials.
 
 gcp-storage-emulator: resumable uploads whose state can be asked for, and checksums that are compared. fake-gcs-server:
-generations, preconditions on writing, paged listings.
+generations and paged listings.
 """
 
 from __future__ import annotations

