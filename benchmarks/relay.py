@@ -44,15 +44,11 @@ async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         receiving.cancel()
 
 
-async def served(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, delay: float
-) -> None:
+async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, delay: float) -> None:
     await asyncio.sleep(2 * delay)
     try:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port, limit=PIECE)
-        await asyncio.gather(
-            passed_on(reader, far_writer, delay), passed_on(far_reader, writer, delay)
-        )
+        await asyncio.gather(passed_on(reader, far_writer, delay), passed_on(far_reader, writer, delay))
         far_writer.close()
     except OSError:
         pass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import measure
+import profiling
 from measure import Contender, Ratio, Results, Wrong
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Row(NamedTuple):
     notes: list[str]
     load: str
     """Of the machine, before and after."""
+    profiles: list[str] = []  # noqa: RUF012  nothing is ever added to it
+    """Where our time goes, of what missed its goal."""
 
 
 class Bench:
@@ -142,16 +145,24 @@ class Bench:
             "RCLONE_CONFIG": "/dev/null",
         }
 
-    def ours(self, name: str, batch: str, check: Callable[[bytes], None], *more: str, **options: object) -> Contender:
+    def ours(
+        self, name: str, batch: str, check: Callable[[bytes], None], *more: str, **options: object
+    ) -> Contender:
         environment = {**self.environment(), **options.pop("environment", {})}  # type: ignore[dict-item]
         before = options.pop("before", self.fresh)
         command = (self.programs.ours, "-f", batch, *more)
-        return Contender(name, command, check, before=before, environment=environment, folder=self.folder, **options)
+        return Contender(
+            name, command, check, before=before, environment=environment, folder=self.folder, **options
+        )
 
-    def peer(self, name: str, command: Sequence[str], check: Callable[[bytes], None], **options: object) -> Contender:
+    def peer(
+        self, name: str, command: Sequence[str], check: Callable[[bytes], None], **options: object
+    ) -> Contender:
         environment = {**self.environment(), **options.pop("environment", {})}  # type: ignore[dict-item]
         before = options.pop("before", self.fresh)
-        return Contender(name, command, check, before=before, environment=environment, folder=self.folder, **options)
+        return Contender(
+            name, command, check, before=before, environment=environment, folder=self.folder, **options
+        )
 
     def fresh(self) -> None:
         """An empty `out`."""
@@ -220,10 +231,15 @@ class Bench:
             if names.issuperset((ratio.of, *ratio.over))
         ]
         findings += more(results)
+        busy = f"{before}, then {load()}"
+        missed = {
+            ratio.of
+            for ratio, _ in ratios
+            if ratio.goal and {ratio.of, *ratio.over} <= names and results.ratio(ratio) > ratio.goal
+        }
+        profiles = [profiling.profile(self.programs.py_spy, one) for one in there if one.name in missed]
         flags = [self.spelled(one) for one in there]
-        return Row(
-            name, title, measure.table(results, there), findings, flags, list(notes), f"{before}, then {load()}"
-        )
+        return Row(name, title, measure.table(results, there), findings, flags, list(notes), busy, profiles)
 
     def spelled(self, one: Contender) -> str:
         words = " ".join(str(word) for word in one.command)

@@ -42,11 +42,30 @@ class Closed(ConnectionError):
 class Connection:
     """A connected stream. Its owner closes it after any exception."""
 
-    __slots__ = ("_ahead", "_patience", "_socket", "_stop", "_tick", "heard", "peer", "secure", "served")
+    __slots__ = (
+        "_ahead",
+        "_got",
+        "_patience",
+        "_slow",
+        "_socket",
+        "_stall",
+        "_stop",
+        "_tick",
+        "_waited",
+        "heard",
+        "peer",
+        "secure",
+        "served",
+    )
 
     def __init__(self, connected: socket.socket, peer: str, context: Context) -> None:
         self._socket = connected
         self._stop = context.stop
+        self._stall = context.stall
+        self._slow = context.slow_bytes
+        self._waited = 0.0
+        self._got = 0
+        """Seconds spent waiting for bytes, and the bytes that came for it, in the present window."""
         self._tick = min(_TICK, context.stall)
         self._patience = -(-context.stall // self._tick)
         self._ahead = b""
@@ -92,13 +111,28 @@ class Connection:
             self._ahead = b""
             return 1
         silent = 0
+        began = monotonic()
         while True:
             try:
-                return self._socket.recv_into(view)
+                got = self._socket.recv_into(view)
+                break
             except (BlockingIOError, TimeoutError) as error:
                 if error.errno == errno.ETIMEDOUT:
                     raise
                 silent = self._one_more(silent)
+        self._look_at_stop()
+        self._waited += monotonic() - began
+        self._got += got
+        if self._waited > self._stall:
+            self._insist_on_pace()
+        return got
+
+    def _insist_on_pace(self) -> None:
+        """Raises TimeoutError if what came was too little for the time that was spent waiting for it alone."""
+        waited, got = self._waited, self._got
+        self._waited, self._got = 0.0, 0
+        if got < self._slow * waited:
+            raise TimeoutError(f"only {got} bytes came in {waited:.0f} s of waiting")
 
     def send(self, pieces: list[bytes | memoryview], interrupts: Callable[[], bool] | None = None) -> bool:
         """True when all pieces are on their way; False when the other side has closed, or `interrupts` says so.

@@ -41,6 +41,7 @@ class Context:
         "connect",
         "credential",
         "log",
+        "slow_bytes",
         "stall",
         "stop",
         "tls",
@@ -56,6 +57,7 @@ class Context:
         credential: Callable[[Location, str], Credential],
         tls: Callable[[Credential | None], ssl.SSLContext],
         log: Log,
+        slow_bytes: int = 1,
         proxies: Callable[[], Proxies] | None = None,
         renew: Callable[[Location, str, Credential], Credential | None] | None = None,
         accept_new_host_keys: bool = False,
@@ -69,6 +71,8 @@ class Context:
         self.connect = connect
         """Seconds until a connection must stand."""
         self.stall = stall
+        self.slow_bytes = slow_bytes
+        """Bytes per second of waiting below which a connection is given up after `stall` seconds."""
         """Seconds without a byte after which a connection is given up."""
         self.credential = credential
         """`(location, "read" | "write")` -> what to present; raises `MissingCredential`. Cached by the engine.

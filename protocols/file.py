@@ -137,7 +137,11 @@ class FileStore:
         """An empty file, or one whose size means nothing: FIFOs, devices, and what /proc computes on reading."""
         if stat.S_ISDIR(opened.st_mode):
             raise refusal(path, "read", "it is a folder", "name a file: a transfer moves one file")
-        if stat.S_ISREG(opened.st_mode) and not os.pread(descriptor, 1, 0):
+        try:
+            empty = stat.S_ISREG(opened.st_mode) and not os.pread(descriptor, 1, 0)
+        except OSError as error:
+            raise failure(error, "read", path) from error
+        if empty:
             if start or version not in (None, version_of(opened)):
                 raise _changed(path, "it is empty now")
             return FileReader(descriptor, opened, path, 0, self._context.view)
@@ -262,6 +266,8 @@ class FileStore:
         path = location.path
         try:
             os.makedirs(path, exist_ok=True)
+        except RecursionError as error:
+            raise refusal(path, "make the folder", "it is too deep", "use fewer levels") from error
         except FileExistsError as error:
             raise refusal(path, "make the folder", "a file is in its place", "remove that file") from error
         except (OSError, ValueError) as error:

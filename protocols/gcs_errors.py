@@ -129,8 +129,9 @@ def fault_of(answer: Answer) -> Fault:
 
         found = parse_fault(body)
         return Fault(found.code, found.message)
-    kind = (answer.headers.get("content-type") or "").lower()
-    return Fault("", body.decode("utf-8", "replace").strip() if kind.startswith("text/plain") else "")
+    # Of a download the service says in one bare line what is wrong, and calls it HTML.
+    is_line = (answer.headers.get("content-type") or "").lower().startswith("text/") and b"<" not in body
+    return Fault("", body.decode("utf-8", "replace").strip() if is_line else "")
 
 
 def _json_fault(body: bytes) -> Fault:

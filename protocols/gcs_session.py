@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _RANGE = re.compile(r"bytes=0-([0-9]{1,18})")
 _INCOMPLETE: Final = 308
 UPLOAD_TYPE: Final = "application/octet-stream"
+NO_BUCKET: Final = "create the bucket first (a mkdir request does), or check its name"
 
 
 class Session:
@@ -109,7 +110,6 @@ class Session:
     def _resource(self, answer: Answer, checksum: str) -> dict[str, Any]:
         what = f"writing {self._target.shown}"
         if answer.status in (200, 201):
-            self.sent = 0
             return document_of(what, answer, self._origin.authority)
         if answer.status == 404:
             answer.read_all()
@@ -144,7 +144,11 @@ def start_session(target: Target, size: int | None) -> Session:
     fields = [JSON_TYPE, ("X-Upload-Content-Type", UPLOAD_TYPE)]
     if size is not None:
         fields.append(("X-Upload-Content-Length", str(size)))
-    answer = target.request(doing, "POST", target.upload_path, query, fields, b"{}")
+    try:
+        answer = target.request(doing, "POST", target.upload_path, query, fields, b"{}")
+    except NotFound as error:
+        error.remedy = NO_BUCKET
+        raise
     where = answer.headers.get("location") or ""
     answer.read_all()
     if not where:

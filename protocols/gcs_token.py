@@ -28,7 +28,7 @@ class Tokens:
         self._credential = credential
         self._lock = threading.Lock()
         self._maker: Any = None
-        self._refused = ""
+        self._replacement = ""
 
     def current(self, wire: Wire) -> str:
         """A token that holds. Raises Denied, Unreachable, Misconfigured and MissingExtra."""
@@ -50,11 +50,11 @@ class Tokens:
         with self._lock:
             if self._maker.token != refused:
                 return True
-            if self._refused:
+            if refused == self._replacement:
                 return False
-            self._refused = refused
             self._refresh(wire)
-            return bool(self._maker.token != refused)
+            self._replacement = str(self._maker.token)
+            return self._replacement != refused
 
     def _refresh(self, wire: Wire) -> None:
         exceptions = _library("google.auth.exceptions")

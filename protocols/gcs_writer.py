@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ..checksum.codecs import format_google
 from ..checksum.crc import is_fast
-from .errors import TransferError
+from .errors import NotFound, TransferError
 from .gcs_service import JSON_TYPE, RESOURCE, document_of, receipt_of
-from .gcs_session import UPLOAD_TYPE, refusal, start_session
+from .gcs_session import NO_BUCKET, UPLOAD_TYPE, refusal, start_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,9 +106,13 @@ class GcsWriter:
         kind, body = _related(about, content)
         what = f"writing {target.shown}"
         query = (("uploadType", "multipart"), ("fields", RESOURCE))
-        answer = target.service.request(
-            what, "POST", target.upload_path, query, (kind,), body, also=(400, 412)
-        )
+        try:
+            answer = target.service.request(
+                what, "POST", target.upload_path, query, (kind,), body, also=(400, 412)
+            )
+        except NotFound as error:
+            error.remedy = NO_BUCKET
+            raise
         if answer.status >= 300:
             raise refusal(target, answer, format_google(digests))
         return receipt_of(document_of(what, answer, target.service.host))

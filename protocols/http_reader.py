@@ -61,6 +61,10 @@ def _partial_reader(visit: Visit, start: int, length: int | None, version: str |
     answer = visit.answer
     first, last, total = content_range(answer.headers)
     wanted = None if length is None else start + max(length, 1) - 1
+    if total is None and wanted is None and not start:
+        raise ServerFault(
+            f"{visit.what()}: a part was sent where the whole was asked for", host=visit.origin.authority
+        )
     if total is not None:
         wanted = total - 1 if wanted is None else min(wanted, total - 1)
     count = last - first + 1

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
+_SHOWN_MOST: Final = 2000
+"""Characters of a URL that people are shown."""
 LOCAL_SCHEMES: Final = frozenset({"file", "symlink", "moveto"})
 _URL_SCHEMES: Final = frozenset(
     {"http", "https", "ftp", "webdav", "webdavs", "dav", "davs", "gsidavs"}
@@ -104,7 +106,10 @@ class Location(NamedTuple):
         """The URL as people may see it: without secrets and control characters."""
         from ..credentials.redaction import printable, redact_url
 
-        return printable(redact_url(self.url))
+        text = printable(redact_url(self.url))
+        return (
+            text if len(text) <= _SHOWN_MOST else f"{text[: _SHOWN_MOST // 2]}...{text[-_SHOWN_MOST // 2 :]}"
+        )
 
     @property
     def is_local(self) -> bool:

@@ -241,10 +241,20 @@ def _reader(answer: Answer, what: str, start: int, length: int | None, version: 
         first, size = _content_range(given, what)
         if first != start:
             raise Changed(f"{what}: the server sends from byte {first}, not from {start}")
+        if size is None or (not start and length is None and answer.length != size):
+            raise ServerFault(f"{what}: a part was sent where the whole was asked for")
     elif start or (length is not None and (size is None or size > length)):
         raise Changed(f"{what}: the server ignored the range that was asked for")
+    if size is None:
+        raise ServerFault(
+            f"{what}: the server does not tell the object's size, so that nobody knows if all came"
+        )
     value = sha256_told(headers) if given is None else None
     return S3Reader(answer, size, (Digest("sha256", value),) if value else ())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def _content_range(text: str, what: str) -> tuple[int, int | None]:
@@ -252,6 +262,6 @@ def _content_range(text: str, what: str) -> tuple[int, int | None]:
     unit, _, rest = text.partition(" ")
     span, _, whole = rest.partition("/")
     first = span.partition("-")[0]
-    if unit.lower() != "bytes" or not first.isdecimal() or not (whole.isdecimal() or whole == "*"):
+    if unit.lower() != "bytes" or not _is_number(first) or not (_is_number(whole) or whole == "*"):
         raise ServerFault(f"{what}: the server sent a Content-Range that makes no sense")
     return int(first), int(whole) if whole != "*" else None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .s3_parts import Target
     from .s3_xml import Item, Page
 
+_EMPTY_MOST: Final = 100
+"""Pages without anything in a row; a service may send some where much was deleted."""
 _PAGE_MOST: Final = 16 << 20
 _BATCH: Final = 1000
 """Keys in one DeleteObjects, a limit of the protocol."""
@@ -91,13 +93,17 @@ def _folder(key: str) -> str:
 
 
 def _pages(target: Target, prefix: str, delimiter: str) -> Iterator[Page]:
-    token = ""
+    token, seen, empty = "", set[int](), 0
     while True:
         page = _page(target, prefix, delimiter, token)
         yield page
-        if not page.token or page.token == token:
-            return
         token = page.token
+        if not token:
+            return
+        empty = 0 if page.items or page.prefixes else empty + 1
+        if hash(token) in seen or empty > _EMPTY_MOST:
+            raise ServerFault(f"listing {target.shown}: the listing goes round", host=target.service.host)
+        seen.add(hash(token))
 
 
 def _page(target: Target, prefix: str, delimiter: str, token: str, most: int = _BATCH) -> Page:

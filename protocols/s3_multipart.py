@@ -70,8 +70,10 @@ def list_parts(target: Target, token: Token) -> tuple[Part, ...]:
             if part is not None:
                 found[part.number] = part
         following = text_of(root, "NextPartNumberMarker")
-        if text_of(root, "IsTruncated").lower() != "true" or following in ("", marker):
+        if text_of(root, "IsTruncated").lower() != "true":
             return tuple(found[number] for number in sorted(found))
+        if not following.isdecimal() or len(following) > 9 or int(following) <= int(marker or 0):
+            raise ServerFault(f"{doing} {target.shown}: the listing goes round", host=target.service.host)
         marker = following
 
 

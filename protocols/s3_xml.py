@@ -118,7 +118,7 @@ def parse_page(body: bytes) -> Page:
 
 def _item(element: Element, encoded: bool) -> Item:
     size = text_of(element, "Size").strip()
-    if not size.isdecimal():
+    if not (size.isascii() and size.isdecimal()) or len(size) > 18:
         raise NotXml("a listed object has no size")
     key = decoded(text_of(element, "Key"), encoded)
     return Item(key, int(size), text_of(element, "ETag"), text_of(element, "LastModified"))

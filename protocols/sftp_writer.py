@@ -85,7 +85,9 @@ class SftpWriter:
     algorithms: tuple[str, ...]
     descriptor: int | None
 
-    def __init__(self, wire: Wire, wires: Wires, location: Location, path: bytes, partial: Partial) -> None:
+    def __init__(
+        self, wire: Wire, wires: Wires, location: Location, path: bytes, partial: Partial, whole: bool
+    ) -> None:
         self.algorithms = ()
         self.held = partial.held
         """Bytes that were there already; the next ones go behind them."""

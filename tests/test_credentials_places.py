@@ -310,6 +310,33 @@ def test_the_project_is_the_documents_own_unless_another_is_named(tmp_path: Path
         assert isinstance(found, Google) and found.project == project
 
 
+def test_a_section_says_where_a_store_is_and_who_pays(tmp_path: Path) -> None:
+    key = private(tmp_path / "key.json", '{"type": "service_account", "project_id": "own"}')
+    path = private(
+        tmp_path / "credentials.toml",
+        f"""
+        [site.paid]
+        google-credentials = "{key}"
+        endpoint = "https://gcs.example.org"
+        project = "mine"
+        user-project = "payer"
+        [site.public]
+        anonymous = true
+        [site.emulated]
+        anonymous = true
+        endpoint = "http://127.0.0.1:1"
+        """,
+    )
+    found = find("gs", "", "paid", WF_CREDENTIALS=str(path))
+    assert isinstance(found, Google)
+    told = (found.form, found.endpoint, found.project, found.user_project)
+    assert told == ("service_account", "https://gcs.example.org", "mine", "payer")
+    assert isinstance(find("gs", "", "public", WF_CREDENTIALS=str(path)), Anonymous)
+    emulated = find("gs", "", "emulated", WF_CREDENTIALS=str(path))
+    assert isinstance(emulated, Google)
+    assert (emulated.form, emulated.endpoint) == ("anonymous", "http://127.0.0.1:1")
+
+
 # Globus
 
 

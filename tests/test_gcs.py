@@ -132,6 +132,21 @@ def test_what_is_stored_compressed_comes_as_it_is_stored(
     )
 
 
+def test_without_a_fast_crc32c_objects_are_compared_by_md5(
+    checking: GcsEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wf.protocols.gcs_writer.is_fast", lambda algorithm: False)
+    place = f"{checking.new_bucket()}/x"
+    for size in (1000, CHUNK_BYTES + 1):
+        data = content(size)
+        with closing(gcs_store(nobody(checking.endpoint))) as store:
+            writer = begun(store, at(place), data)
+            assert writer.algorithms == ("md5",)
+            assert digest_of("md5", data) in writer.commit(digests_for(writer, data)).digests
+            reader = store.open_read(at(place))
+            assert (reader.digests, drained(reader)) == ((digest_of("md5", data),), data)
+
+
 ODD_KEYS = (
     "blank in name",
     "100%25 %zz",

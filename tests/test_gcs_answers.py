@@ -174,6 +174,16 @@ def test_a_listing_that_is_none_is_the_services_fault(body: bytes) -> None:
         list(store.list(at("b/"), recursive=True))
 
 
+def test_the_one_line_of_a_refused_download_is_told() -> None:
+    line = answer(b"No such object: b/k", "Content-Type: text/html; charset=UTF-8", status="404 Not Found")
+    with (
+        scripted(line) as service,
+        closing(store_at(service)) as store,
+        pytest.raises(NotFound, match="answered 404: No such object: b/k"),
+    ):
+        store.open_read(at("b/k"))
+
+
 # Reading
 
 

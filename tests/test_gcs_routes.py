@@ -170,6 +170,7 @@ def test_an_upload_to_a_bucket_that_is_absent_says_so(checking: GcsEmulator, tmp
         )
         assert done[0].error is not None and done[0].error.code == "not-found", done[0].error
         assert "gs://no-such-bucket/x" in done[0].error.what
+        assert "create the bucket" in done[0].error.remedy
 
 
 def test_buckets_are_made_and_trees_removed_in_a_batch(checking: GcsEmulator, tmp_path: Path) -> None:

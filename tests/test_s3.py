@@ -367,7 +367,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 ) -> None:
     trust = tls_context({"SSL_CERT_FILE": str(tls_files.wrong_ca)})
     store = s3_store(access_key(s3.tls_endpoint, s3.admin), tls=trust)
-    with pytest.raises(Unreachable, match="certificate"):
+    with pytest.raises(Misconfigured, match="certificate"):
         store.open_read(at(f"{place}/x", "s3s"))
 
 

@@ -304,7 +304,7 @@ def test_a_bucket_in_another_region_is_asked_there_and_remembered() -> None:
 
 def test_a_malformed_authorization_names_the_region() -> None:
     wrong = fault("AuthorizationHeaderMalformed", "400 Bad Request", more="<Region>eu-central-1</Region>")
-    with scripted([BODY, wrong], answer(b"", ETAG)) as service, closing(store_at(service)) as store:
+    with scripted([BODY, wrong], [BODY, answer(b"", ETAG)]) as service, closing(store_at(service)) as store:
         written(store, at("b/k"), DATA)
         assert "/eu-central-1/s3/" in service.requests[1].headers["authorization"]
         assert service.requests[1].body == DATA

@@ -123,6 +123,7 @@ class Engine:
             stop=self.stop,
             connect=settings.connect,
             stall=settings.stall,
+            slow_bytes=settings.slow_bytes,
             credential=self._surroundings.credential,
             renew=self._surroundings.renew,
             tls=self._surroundings.tls,
@@ -257,6 +258,7 @@ class Engine:
             work, Attempt(work.source, work.destination, route, began, seconds, worker.meter.moved, error)
         )
         self.log.attempt_failed(work, error)
+        _forget_frames(error)
         blamed = self._blamed(work, error)
         if blamed is not None:
             writing = error.end is End.DESTINATION
@@ -383,6 +385,13 @@ def _throttle(bandwidth: int, stop: threading.Event) -> Throttle | None:
     from .throttle import Throttle
 
     return Throttle(bandwidth, stop)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drops what only a debugger needs: the frames hold the request, which holds the error, and nothing frees that soon."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _done(work: Work, copied: Copied) -> Outcome:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .ordering import Released, Skip
     from .planning import Plan
+    from .processes import Crew
     from .requests import Request
     from .sinks import Sink
     from .surroundings import CredentialSource
@@ -76,6 +77,49 @@ def run(
     return _Run(plan, sinks, credentials, environment, stop or threading.Event()).execute()
 
 
+class Staff:
+    """The worker threads of an engine: as many as have something to do, up to `most`."""
+
+    def __init__(self, engine: Engine | Crew, most: int) -> None:
+        self._engine = engine
+        self._most = most or WORKERS_MOST
+        self._threads: list[threading.Thread] = []
+        self._adapted, self._used = time.monotonic(), time.process_time()
+
+    def fit(self) -> None:
+        """Call it often: adds workers that could start at once, and lets limits grow while the processor has time."""
+        now = time.monotonic()
+        passed = now - self._adapted
+        if passed >= _ADAPT:
+            used = time.process_time()
+            self._engine.dispatcher.adapt(now, idle=used - self._used < _IDLE_BELOW * passed)
+            self._adapted, self._used = now, used
+        for _ in range(min(self._engine.dispatcher.wanted(), self._most - len(self._threads))):
+            name = f"worker-{len(self._threads)}"
+            thread = threading.Thread(target=self._engine.work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def join(self, seconds: float | None) -> None:
+        """Waits until all have gone home, for at most `seconds`."""
+        until = time.monotonic() + (seconds or 0.0)
+        for thread in self._threads:
+            thread.join(None if seconds is None else max(0.0, until - time.monotonic()))
+
+
+def _engine(
+    plan: Plan,
+    credentials: CredentialSource | None,
+    environment: Mapping[str, str] | None,
+    stop: threading.Event,
+) -> Engine | Crew:
+    if plan.settings.processes < 2:
+        return Engine(plan, credentials, environment, stop)
+    from .processes import Crew
+
+    return Crew(plan, credentials, environment, stop)
+
+
 class _Run:
     """One execution; lives in the governing thread."""
 
@@ -93,18 +137,17 @@ class _Run:
         """Our own: the deadline and our defects must not set what the caller listens to."""
         # Where checksums are recorded comes first: a failure there changes the outcome that the others are told.
         self._sinks = sorted(sinks, key=lambda sink: not sink.records_checksums)
-        self._engine = Engine(plan, credentials, environment, self._stop)
+        self._engine = _engine(plan, credentials, environment, self._stop)
+        self._staff = Staff(self._engine, plan.settings.workers)
         self._ordering = Ordering(plan)
         self._accounts = Accounts()
         self._failures: list[Outcome] = []
         self._ended = bytearray(len(plan.requests))
         self._left = len(plan.requests)
-        self._threads: list[threading.Thread] = []
         self._sink_failed = False
         self._recorder_failed: TransferError | None = None
         self._engine_failed = False
         self._ticked = 0.0
-        self._adapted, self._used = time.monotonic(), time.process_time()
 
     def execute(self) -> Report:
         started = time.time()
@@ -140,22 +183,13 @@ class _Run:
     def _govern(self) -> None:
         engine = self._engine
         while self._left and not self._must_stop():
-            self._add_workers()
+            self._staff.fit()
             engine.nudge.wait(_WAKE)
             engine.nudge.clear()
             self._take_finished()
-            self._adapt(time.monotonic())
             now = time.time()
             if now - self._ticked >= _TICK:
                 self._tick(now)
-
-    def _adapt(self, now: float) -> None:
-        passed = now - self._adapted
-        if passed < _ADAPT:
-            return
-        used = time.process_time()
-        self._engine.dispatcher.adapt(now, idle=used - self._used < _IDLE_BELOW * passed)
-        self._adapted, self._used = now, used
 
     def _must_stop(self) -> bool:
         """Whether the caller or the deadline stopped the run, which may be before anything has begun."""
@@ -166,16 +200,6 @@ class _Run:
             self._engine.why_stopped = "the deadline passed"
             self._stop.set()
         return self._stop.is_set()
-
-    def _add_workers(self) -> None:
-        most = self._plan.settings.workers or WORKERS_MOST
-        alive = len(self._threads)
-        for _ in range(min(self._engine.dispatcher.wanted(), most - alive)):
-            thread = threading.Thread(
-                target=self._engine.work, name=f"worker-{len(self._threads)}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
 
     def _take_finished(self) -> None:
         finished = self._engine.finished
@@ -289,9 +313,7 @@ class _Run:
             self._sink_broke(sink, error)
 
     def _wait_for_workers(self) -> None:
-        until = time.monotonic() + _PATIENCE
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()) if self._stop.is_set() else None)
+        self._staff.join(_PATIENCE if self._stop.is_set() else None)
 
     def _stop_the_rest(self) -> None:
         """Gives everything that has no outcome the one of a stopped request."""

@@ -120,6 +120,13 @@ def add_pace_options(group: _ActionsContainer | Sheet) -> None:
         "-n", "--threads", metavar="N", type=_count, help="requests at once, at most; default and 0: adaptive"
     )
     group.add_argument(
+        "--processes",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="share the work between N processes of this machine, for very many small files; default 1",
+    )
+    group.add_argument(
         "-m",
         "--max-attempts",
         metavar="N",
@@ -251,6 +258,7 @@ def settings_from(options: Namespace, environment: Mapping[str, str]) -> Setting
     """The settings that the options and the environment ask for. Raises ValueError with a sentence for people."""
     return Settings(
         workers=_workers(options.threads, environment),
+        processes=options.processes,
         rounds=options.max_attempts,
         symlink=options.symlink,
         existing=Existing(options.existing) if options.existing else None,

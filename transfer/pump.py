@@ -13,7 +13,7 @@ import threading
 import time
 
 from ..checksum.digest import Hashes
-from ..protocols.errors import Broken, End, Stopped, TransferError, from_oserror
+from ..protocols.errors import Broken, End, Mismatch, Stopped, TransferError, from_oserror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,12 +74,13 @@ def pump(
     meter: Meter,
     resume: Callable[[int, TransferError], Reader] | None = None,
     start: int = 0,
+    most: int | None = None,
 ) -> int:
     """The offset reached when all was moved from `reader`, which begins at `start`, to `writer`; `first` is already read.
 
     Without a writer the bytes are only hashed. When the source breaks, `resume(offset, error)` returns a reader that
     goes on at that offset, or raises. Errors leave with their end and step filled in. Closes only readers it
-    was given by `resume`.
+    was given by `resume`. Ends with `Mismatch` when more than `most` bytes come.
     """
     moved = start
     window_began, window_moved = time.monotonic(), start
@@ -97,10 +98,13 @@ def pump(
                     raise error.at(End.DESTINATION, "write") from error.__cause__
             moved += len(view)
             meter.moved = moved
+            if most is not None and moved > most:
+                raise _too_long(moved, most)
             if limits.throttle is not None:
                 limits.throttle.take(len(view))
             now = time.monotonic()
-            if now - window_began > limits.stall:
+            # A rate that was asked for is no reason to give up.
+            if limits.throttle is None and now - window_began > limits.stall:
                 _insist_on_speed(moved - window_moved, now - window_began, limits)
                 window_began, window_moved = now, moved
             while True:
@@ -170,6 +174,14 @@ def can_copy_in_kernel(reader: Reader, writer: Writer, size: int | None, limits:
         and limits.throttle is None
         and hasattr(os, "copy_file_range")
     )
+
+
+def _too_long(moved: int, most: int) -> Mismatch:
+    error = Mismatch(
+        f"the source goes on behind the {most} bytes that are expected", end=End.SOURCE, step="read"
+    )
+    error.of_digest = False
+    return error
 
 
 def _insist_on_speed(moved: int, seconds: float, limits: Limits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from ..protocols.errors import End, LocalRefused
 from ..protocols.locations import Rule, rule_of
@@ -45,7 +46,9 @@ def _where(path: str) -> str:
 
 
 def _precious() -> list[tuple[str, str]]:
-    places = [("/", "the root"), (os.getcwd(), "the working directory")]
+    places = [("/", "the root")]
+    with suppress(OSError):  # it may have been removed under us
+        places.append((os.getcwd(), "the working directory"))
     # `$HOME` of a job is often its scratch folder: the account's own home is no less precious.
     homes = dict.fromkeys((os.path.expanduser("~"), os.path.expanduser(f"~{_account()}")))
     places += [(home, "a home directory") for home in homes if os.path.isabs(home)]

@@ -52,6 +52,8 @@ class Settings(NamedTuple):
 
     workers: int = 0
     """Requests in progress at once, an upper bound; 0: adaptive."""
+    processes: int = 1
+    """Processes of this machine that share the work; for many small files, where one Python process is the limit."""
     rounds: int = 3
     """One round tries every allowed source and destination once."""
     symlink: bool = False
@@ -71,7 +73,7 @@ class Settings(NamedTuple):
     """Seconds since 1970 at which the run stops."""
     stall: float = 60.0
     """Without a byte for this long an attempt has failed; so has one slower than `slow_bytes` per second for as long."""
-    slow_bytes: int = 1
+    slow_bytes: int = 1024
     connect: float = 30.0
     accept_new_host_keys: bool = False
     """SSH hosts that were never seen before are believed, and their keys recorded; a changed key never is."""

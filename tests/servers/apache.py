@@ -183,6 +183,7 @@ Mutex file:{run}/state default
 ErrorLog {run}/error.log
 LogFormat "{_log_format()}" seen
 CustomLog {run}/access.log seen
+LimitRequestBody 0
 DavLockDB {run}/state/locks
 StartServers 1
 ServerLimit 2

@@ -179,7 +179,11 @@ acc.authdb {run}/rights{number}
         "-l",
         f"{run}/log{number}",
     ]
-    return [*command, "-R", _user()] if os.geteuid() == 0 else command
+    # As a user of its own, for it refuses to be root; and it ends with the program that started it.
+    setpriv = [binary("setpriv"), "--pdeathsig", "KILL"]
+    if os.geteuid() == 0:
+        setpriv += ["--reuid", _user(), "--regid", str(pwd.getpwnam(_user()).pw_gid), "--init-groups"]
+    return [*setpriv, "--", *command]
 
 
 def _user() -> str:

@@ -1,0 +1,114 @@
+"""The same work by wf-transfer and its peers, side by side, and what came out: `python benchmarks/run.py --help`.
+
+Writes `benchmarks/RESULTS.md` and a plot beside it. Everything that is moved lies in memory (/dev/shm where there is one)
+and every server listens on 127.0.0.1. `--quick` does a little of everything, says so, and writes to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import loopback  # noqa: E402  found beside this file
+import peers  # noqa: E402
+import plot  # noqa: E402
+import report  # noqa: E402
+import rows_lasting  # noqa: E402
+import rows_local  # noqa: E402
+import rows_s3  # noqa: E402
+import rows_web  # noqa: E402
+from rows import FULL, QUICK, Bench, Row  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peers import Programs
+    from rows import Scale
+
+ROWS: dict[str, Callable[[Bench], Row]] = {
+    "http-large": rows_web.http_large,
+    "https-large": rows_web.https_large,
+    "http-many": rows_web.http_many,
+    "https-many": rows_web.https_many,
+    "s3-many-get": rows_s3.s3_many_get,
+    "s3-many-put": rows_s3.s3_many_put,
+    "s3-large": rows_s3.s3_large,
+    "copy-large": rows_local.copy_large,
+    "copy-many": rows_local.copy_many,
+    "far": rows_web.far_many,
+    "start": rows_local.start,
+    "many-tiny": rows_local.many_tiny,
+    "dead-host": rows_lasting.dead_host,
+    "two-stage": rows_lasting.two_stage,
+    "killed": rows_lasting.killed,
+    "reports": rows_local.reports,
+}
+
+
+def measured(name: str, programs: Programs, scale: Scale) -> Row:
+    """One row with a server and a folder of its own; one that failed says so, and the others go on."""
+    place = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    try:
+        with tempfile.TemporaryDirectory(dir=place, prefix="wf-benchmark-") as base:
+            data = Path(base) / "data"
+            data.mkdir()
+            with loopback.web(Path(base) / "server", logged=name == "killed") as web:
+                return ROWS[name](Bench(programs, scale, web, data))
+    except Exception as error:
+        traceback.print_exc()
+        note = f"This row could not be measured: {type(error).__name__}: {str(error)[:300]}"
+        return Row(name, name, "", [], [], [note.replace(base, "$DATA")], "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="less of everything, in less than two minutes")
+    parser.add_argument("--only", metavar="ROWS", help=f"some of {', '.join(ROWS)}, with commas between")
+    parser.add_argument(
+        "--source", type=Path, default=HERE.parent, help="the tree that our wheel is built from"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=HERE.parent / ".cache/benchmarks", help="where peers are"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="the Markdown; the plot lies beside it; not with --quick: standard output"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="rows are added to this as they are measured (JSON)"
+    )
+    options = parser.parse_args()
+    wanted = options.only.split(",") if options.only else list(ROWS)
+    if not set(wanted) <= set(ROWS):
+        parser.error(f"rows are {', '.join(ROWS)}")
+    programs = peers.installed(options.cache, options.source)
+    scale = QUICK if options.quick else FULL
+    found: dict[str, Row] = report.kept(options.keep)
+    began = time.monotonic()
+    for name in wanted:
+        found[name] = measured(name, programs, scale)
+        report.keep(options.keep, found)
+        print(report.row_text(found[name]), flush=True)
+    rows = [found[name] for name in ROWS if name in found]
+    print(f"{time.monotonic() - began:.0f} s in all", file=sys.stderr)
+    text = report.document(rows, peers.versions(programs), quick=options.quick)
+    if options.quick and not options.output:
+        print(report.summary(rows))
+        print(report.QUICK)
+        return 0
+    output = options.output or HERE / "RESULTS.md"
+    output.write_text(text, encoding="utf-8")
+    output.with_name("results.svg").write_text(plot.svg(rows), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
