@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from servers.process import Daemon, binary, free_port  # noqa: E402  the tests' folder is on the path from here on
-from servers.tls import TlsFiles, make_tls_files  # noqa: E402
+from servers.process import Daemon, binary, free_port
+from servers.tls import TlsFiles, make_tls_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,12 @@ class Web(NamedTuple):
     s3: str
     tls_s3: str
     tls: TlsFiles
+
+    def knows(self, key: str, path: Path) -> None:
+        """HEAD of an object answers as if it had the content of `path`: the double puts no parts together."""
+        head = self.store.parent / "heads" / BUCKET / key
+        head.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, head)
 
     def stored(self, key: str) -> list[Path]:
         """The files that make up an object, in order: itself, or its parts."""
@@ -117,10 +124,12 @@ def _configuration(
         root {folder}/store;
         location / {{
             if ($request_method = POST) {{ return 200 '$post_answer'; }}
+            if ($request_method = HEAD) {{ rewrite ^(.*)$ /heads$1 last; }}
             if ($arg_partNumber) {{ rewrite ^(.*)$ /parts$1/$arg_partNumber last; }}
             dav_methods PUT DELETE; create_full_put_path on;
             add_header ETag $put_etag always;
         }}
+        location /heads/ {{ internal; root {folder}; }}
         location /parts/ {{
             internal;
             alias {folder}/parts/;

@@ -7,10 +7,10 @@ time is that of the command and all processes that it waited for.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import platform
-import resource
 import signal
 import statistics
 import subprocess
@@ -130,10 +130,7 @@ def once(contender: Contender) -> Sample:
     contender.before()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         with _terminal() if contender.terminal else contextlib.nullcontext(errors.fileno()) as stderr:
-            started = time.perf_counter()
-            process = _started(contender, output.fileno(), stderr)
-            status, usage = _waited_for(process)
-            wall = time.perf_counter() - started
+            status, wall, cpu, peak = _launched(contender, output.fileno(), stderr)
         output.seek(0)
         errors.seek(0)
         if status:
@@ -142,8 +139,7 @@ def once(contender: Contender) -> Sample:
             contender.check(output.read())
         except Wrong as error:
             raise Wrong(f"{contender.name}: {error}") from None
-    cpu = usage.ru_utime + usage.ru_stime
-    return Sample(wall / contender.share, cpu / contender.share, usage.ru_maxrss / SCALE)
+    return Sample(wall / contender.share, cpu / contender.share, peak)
 
 
 @contextlib.contextmanager
@@ -166,34 +162,43 @@ def _terminal() -> Iterator[int]:
         os.close(master)
 
 
-def _started(contender: Contender, output: int, errors: int) -> subprocess.Popen[bytes]:
+LAUNCHER = """
+import os, signal, sys, time
+began = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
+_, status, usage = os.wait4(child, 0)
+wall = time.perf_counter() - began
+found = os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+os.write(int(sys.argv[1]), repr(found).encode())
+"""
+"""Starts a command and says what it used. In between, since a process begins with the peak of the one that started it,
+and this one is small."""
+
+
+def _launched(contender: Contender, output: int, errors: int) -> tuple[int, float, float, float]:
+    """Exit code, wall seconds, CPU seconds, peak MiB. One that never ends is killed, with its children."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", **contender.environment}
-    with open(contender.stdin or os.devnull, "rb") as stdin:
-        return subprocess.Popen(
-            contender.command,
+    there, here = os.pipe()
+    with open(contender.stdin or os.devnull, "rb") as stdin, open(there, "rb") as answer:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", LAUNCHER, str(here), *contender.command],
             stdin=stdin,
             stdout=output,
             stderr=errors,
             env=environment,
             cwd=contender.folder,
+            pass_fds=[here],
+            start_new_session=True,
         )
-
-
-def _waited_for(process: subprocess.Popen[bytes]) -> tuple[int, "os.struct_rusage"]:  # type: ignore[name-defined]
-    """The exit code and what the process and its children used. One that never ends is killed."""
-
-    def late(*_: object) -> None:
-        process.kill()
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage
+        os.close(here)
+        try:
+            process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise Wrong(f"{contender.name}: not done after {TIMEOUT:.0f} s") from None
+        found = ast.literal_eval(answer.read().decode() or "(127, 0.0, 0.0, 0)")
+    return (*found[:3], found[3] / SCALE)
 
 
 # --- what is written
@@ -209,15 +214,9 @@ def table(results: Results, contenders: Sequence[Contender]) -> str:
         count = sum(sample is not None for sample in results.samples[one.name])
         part = f" (x {1 / one.share:.0f}, from a part)" if one.share != 1 else ""
         wall = f"{results.median(one.name, 'wall'):.3f} ({results.least(one.name, 'wall'):.3f})"
-        cpu, peak = results.median(one.name, "cpu"), _peak(results.median(one.name, "peak"))
+        cpu, peak = results.median(one.name, "cpu"), f"{results.median(one.name, 'peak'):.0f}"
         lines.append(f"| {one.name}{part} | {count} | {wall} | {cpu:.3f} | {peak} |")
     return "\n".join(lines) + "\n"
-
-
-def _peak(mebibytes: float) -> str:
-    """The figure, or a bound: a process begins as a copy of this one, and its peak with it."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / SCALE
-    return f"< {own:.0f}" if mebibytes <= own else f"{mebibytes:.0f}"
 
 
 def goals(results: Results, wanted: Sequence[Ratio]) -> str:

@@ -87,8 +87,9 @@ class Bench:
         if self._large is None:
             path = self.web.root / "large"
             self._large = path, random_file(path, self.scale.large)
-            link = self.web.store / "bucket/large"
-            os.link(path, link)
+            os.link(path, self.web.store / "bucket/large")
+            self.web.knows("large", path)
+            self.web.knows("put/large", path)
             # An ETag of nginx is believed when the file has not been modified just now.
             os.utime(path, (1_000_000_000, 1_000_000_000))
         return self._large
@@ -103,6 +104,7 @@ class Bench:
             self._small[name] = random_file(folder / name, 64 * KIB)
             os.utime(folder / name, (1_000_000_000, 1_000_000_000))
             os.link(folder / name, bucket / name)
+            self.web.knows(f"small/{name}", folder / name)
         return dict(list(self._small.items())[:count])
 
     # --- commands
@@ -115,8 +117,8 @@ class Bench:
             request = {
                 "type": "transfer",
                 "lfn": f"f{number}",
-                "src_urls": [{"url": source}],
-                "dest_urls": [{"url": destination}],
+                "src_urls": [{"site_label": "local", "url": source}],
+                "dest_urls": [{"site_label": "local", "url": destination}],
             }
             if digest:
                 request["checksum"] = {"type": "sha256", "value": digest}

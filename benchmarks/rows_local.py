@@ -114,7 +114,7 @@ def many_tiny(bench: Bench) -> Row:
         return check
 
     runs = {"1 copy": 1, f"{few:,} copies": few, f"{most:,} copies": most}
-    one, fewer, all_of_them = runs
+    one, _, all_of_them = runs
     contenders = [bench.ours(name, batch(count), arrived(count)) for name, count in runs.items()]
 
     def figures(results: Results) -> list[Finding]:

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import loopback  # noqa: E402  found beside this file
-import peers  # noqa: E402
-import plot  # noqa: E402
-import report  # noqa: E402
-import rows_lasting  # noqa: E402
-import rows_local  # noqa: E402
-import rows_s3  # noqa: E402
-import rows_web  # noqa: E402
-from rows import FULL, QUICK, Bench, Row  # noqa: E402
+import loopback
+import peers
+import plot
+import report
+import rows_lasting
+import rows_local
+import rows_s3
+import rows_web
+from rows import FULL, QUICK, Bench, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def measured(name: str, programs: Programs, scale: Scale) -> Row:
             data.mkdir()
             with loopback.web(Path(base) / "server", logged=name == "killed") as web:
                 return ROWS[name](Bench(programs, scale, web, data))
-    except Exception as error:
+    except Exception as error:  # whatever it was, it is shown, and other rows are measured
         traceback.print_exc()
         note = f"This row could not be measured: {type(error).__name__}: {str(error)[:300]}"
         return Row(name, name, "", [], [], [note.replace(base, "$DATA")], "")

@@ -101,6 +101,7 @@ def google_in_section(section: Section, means: Means) -> Credential | None:
         endpoint=endpoint,
         project=project,
         user_project=user_project,
+        encryption_key=section.secret("encryption_key"),
     )
 
 
@@ -130,6 +131,7 @@ def google_at(
     endpoint: str = "",
     project: str = "",
     user_project: str = "",
+    encryption_key: Secret | None = None,
 ) -> Google:
     """The document in a file that somebody named. Raises MissingCredential, UnsafeFile and Misconfigured.
 
@@ -154,6 +156,7 @@ def google_at(
         endpoint=endpoint,
         project=project or _project(means) or (own if isinstance(own, str) else ""),
         user_project=user_project,
+        encryption_key=encryption_key,
         name=name,
         origin=origin,
         seen=seen,

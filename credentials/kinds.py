@@ -304,8 +304,10 @@ class Google(Credential):
     or `default`: no document, Google's library knows it by itself; or `anonymous`: nothing is presented.
     """
 
-    __slots__ = ("document", "endpoint", "form", "project", "user_project")
+    __slots__ = ("document", "encryption_key", "endpoint", "form", "project", "user_project")
     document: Secret
+    encryption_key: Secret | None
+    """The key that the service shall encrypt and decrypt objects with and forget: 32 bytes in base64."""
     endpoint: str
     """A URL (`https://host[:port]`); empty for Google's own."""
     form: GoogleForm
@@ -323,12 +325,14 @@ class Google(Credential):
         endpoint: str = "",
         project: str = "",
         user_project: str = "",
+        encryption_key: Secret | None = None,
         **about: Unpack[About],
     ) -> None:
         self._freeze(
             about,
             form=form,
             document=document,
+            encryption_key=encryption_key,
             endpoint=endpoint,
             project=project,
             user_project=user_project,

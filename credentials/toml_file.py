@@ -59,6 +59,7 @@ _TEXTS: Final = frozenset(
         "google_credentials",
         "project",
         "user_project",
+        "encryption_key",
         "client_id",
         "client_secret",
         "refresh_token",

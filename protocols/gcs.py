@@ -83,7 +83,7 @@ class GcsStore:
         if version is not None:
             query.append(("ifGenerationMatch", version))
         # Otherwise the service unpacks what was stored compressed ("Transcoding of gzip-compressed files").
-        fields = [("Accept-Encoding", "gzip")]
+        fields = [("Accept-Encoding", "gzip"), *target.service.key_fields]
         # The engine asks for a whole object by neither start nor length; an empty range cannot be asked for.
         ranged = bool(start) or length is not None
         if ranged:
@@ -95,7 +95,7 @@ class GcsStore:
             return answer
         # Of an empty object there is no first byte.
         answer.read_all()
-        return target.service.request(what, "GET", path, query, fields[:1], into=view)
+        return target.service.request(what, "GET", path, query, fields[:-1], into=view)
 
     def open_write(self, location: Location, incoming: Incoming) -> GcsWriter:
         target = self._object(location, "write")
@@ -163,7 +163,9 @@ class GcsStore:
             )
         query = [("rewriteToken", handle)] if handle else []
         doing = f"copying {here.shown} to"
-        answer = there.request(doing, "POST", f"{here.path}/rewriteTo{_within(there)}", query)
+        keys = there.service.key_fields
+        old = [(name.replace("x-goog-", "x-goog-copy-source-"), value) for name, value in keys]
+        answer = there.request(doing, "POST", f"{here.path}/rewriteTo{_within(there)}", query, (*keys, *old))
         told = there.document(doing, answer)
         if told.get("done") is True and isinstance(told.get("resource"), dict):
             receipt = receipt_of(told["resource"])

@@ -48,7 +48,9 @@ class Service:
         self.origin, prefix = origin_of(getattr(credential, "endpoint", "") or GOOGLE)
         self._prefix = prefix.rstrip("/")
         self._tokens = _tokens_of(credential)
-        if self._tokens is not None and not self.origin.tls:
+        self.key_fields = _key_fields(credential)
+        """What goes with every request about an object that is encrypted with a key of the customer's."""
+        if (self._tokens is not None or self.key_fields) and not self.origin.tls:
             raise Misconfigured(
                 f"{credential.name} from {credential.origin} is not sent to {self.origin.url('')} without TLS",
                 host=self.host,
@@ -154,7 +156,7 @@ class Target:
     def look(self) -> Entry:
         """What the service says of the object."""
         doing = "looking at"
-        answer = self.request(doing, "GET", self.path, (("fields", RESOURCE),))
+        answer = self.request(doing, "GET", self.path, (("fields", RESOURCE),), self.service.key_fields)
         return entry_of(self.document(doing, answer))
 
     def check_name(self) -> None:
@@ -253,6 +255,32 @@ def _seconds(text: str) -> float | None:
         return datetime.fromisoformat(text).timestamp() if text else None
     except ValueError:
         return None
+
+
+def _key_fields(credential: Credential) -> tuple[tuple[str, str], ...]:
+    """The fields that tell a key ("Customer-supplied encryption keys"). Raises Misconfigured for what is none."""
+    from ..credentials.kinds import Google
+
+    secret = credential.encryption_key if isinstance(credential, Google) else None
+    if secret is None:
+        return ()
+    from base64 import b64decode, b64encode
+    from hashlib import sha256
+
+    try:
+        key = b64decode(secret.reveal().strip(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise Misconfigured(
+            f"the encryption key of {credential.name}, from {credential.origin}, is not 32 bytes in base64",
+            remedy="correct encryption_key in the section of this site",
+        )
+    return (
+        ("x-goog-encryption-algorithm", "AES256"),
+        ("x-goog-encryption-key", b64encode(key).decode("ascii")),
+        ("x-goog-encryption-key-sha256", b64encode(sha256(key).digest()).decode("ascii")),
+    )
 
 
 def _tokens_of(credential: Credential) -> Tokens | None:

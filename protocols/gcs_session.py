@@ -85,7 +85,7 @@ class Session:
         """Sends the bytes from `sent` on. Where all are there already only the total is told."""
         end = "*" if total is None else str(total)
         span = f"{self.sent}-{self.sent + len(view) - 1}" if view else "*"
-        fields = [("Content-Range", f"bytes {span}/{end}")]
+        fields = [("Content-Range", f"bytes {span}/{end}"), *self._target.service.key_fields]
         if checksum:
             fields.append(("x-goog-hash", checksum))
         return self._exchange("PUT", fields, view)
@@ -144,6 +144,7 @@ def start_session(target: Target, size: int | None) -> Session:
     fields = [JSON_TYPE, ("X-Upload-Content-Type", UPLOAD_TYPE)]
     if size is not None:
         fields.append(("X-Upload-Content-Length", str(size)))
+    fields += service.key_fields
     try:
         answer = target.request(doing, "POST", target.upload_path, query, fields, b"{}")
     except NotFound as error:

@@ -106,9 +106,10 @@ class GcsWriter:
         kind, body = _related(about, content)
         what = f"writing {target.shown}"
         query = (("uploadType", "multipart"), ("fields", RESOURCE))
+        fields = (kind, *target.service.key_fields)
         try:
             answer = target.service.request(
-                what, "POST", target.upload_path, query, (kind,), body, also=(400, 412)
+                what, "POST", target.upload_path, query, fields, body, also=(400, 412)
             )
         except NotFound as error:
             error.remedy = NO_BUCKET

@@ -392,6 +392,50 @@ def test_who_pays_is_said_with_every_request() -> None:
         assert service.requests[0].line.endswith("&userProject=pays%20%26%20more HTTP/1.1")
 
 
+KEY = "S2V5IG9mIHRoaXJ0eS10d28gYnl0ZXMsIGNhbmFyeSE="
+
+
+def test_a_key_of_the_customers_goes_with_every_request_about_an_object(tls_files: TlsFiles) -> None:
+    trust = tls_context({"SSL_CERT_FILE": str(tls_files.ca)})
+    copied = json.dumps({"done": True, "resource": {"size": "12"}}).encode()
+    replies: list[Any] = [answer(DATA, GENERATION), [BODY, resource(DATA)], resource(DATA), answer(copied)]
+    with scripted(*replies, certificate=tls_files.server) as service:
+        credential = nobody(service.url, encryption_key=Secret(KEY))
+        with closing(gcs_store(credential, tls=trust)) as store:
+            drained(store.open_read(at("b/k")))
+            written(store, at("b/k"), DATA)
+            store.stat(at("b/k"))
+            store.copy(at("b/k"), at("b/l"), "")
+        for request in service.requests:
+            assert request.headers["x-goog-encryption-key"] == KEY
+            assert request.headers["x-goog-encryption-algorithm"] == "AES256"
+        assert service.requests[3].headers["x-goog-copy-source-encryption-key"] == KEY
+    assert KEY not in repr(credential)
+
+
+def test_a_key_of_the_customers_goes_with_every_chunk(tls_files: TlsFiles) -> None:
+    trust, data = tls_context({"SSL_CERT_FILE": str(tls_files.ca)}), content(CHUNK_BYTES + 1)
+    with scripted(certificate=tls_files.server) as service:
+        chunks: list[Any] = [[BODY, so_far(CHUNK_BYTES)], [BODY, resource(data)]]
+        service.scripts = [said("404 No", "notFound"), session(service), *chunks]
+        credential = nobody(service.url, encryption_key=Secret(KEY))
+        with closing(gcs_store(credential, tls=trust)) as store:
+            written(store, at("b/k"), data)
+        assert [request.headers["x-goog-encryption-key"] for request in service.requests] == [KEY] * 4
+
+
+def test_a_key_of_the_customers_goes_nowhere_without_tls_and_must_be_one() -> None:
+    for endpoint, key in (
+        ("http://127.0.0.1:1", KEY),
+        ("https://127.0.0.1:1", "canary"),
+        ("https://127.0.0.1:1", ""),
+    ):
+        credential = nobody(endpoint, encryption_key=Secret(key))
+        with closing(gcs_store(credential)) as store, pytest.raises(Misconfigured) as caught:
+            store.stat(at("b/k"))
+        assert not key or key not in caught.value.what
+
+
 # Writing
 
 

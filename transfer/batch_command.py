@@ -54,7 +54,21 @@ def run_batch(
         return print_plan(made, credentials, sys.stdout, as_json=options.json)
     if options.check_credentials:
         return _check_credentials(made, options, credentials, environment)
-    return execute(made, sinks_for(options, environment), credentials, environment, stop)
+    sinks = sinks_for(options, environment)
+    if _has_reports(options):
+        from .report_places import collision
+
+        meeting = collision(options, batch)
+        if meeting:
+            complain(meeting)
+            return Exit.USAGE
+    return execute(made, sinks, credentials, environment, stop)
+
+
+def _has_reports(options: Namespace) -> bool:
+    return bool(
+        options.result or options.events or options.metrics_file or options.manifest or options.journal
+    )
 
 
 def _check_credentials(

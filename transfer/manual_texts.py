@@ -42,7 +42,10 @@ MORE: Final = {
     "--json": "Members of the object of a request: `index`, `id`, `type`, `lfn`, `source`, `destination`, `route`, `why`, "
     "`rejected`, `protocols`, `digest`, `credentials`, `missing`, `alternatives`, `problem`.",
     "--meta": "May be given again. All *.meta files of the working directory (not of the folder that the batch is in) are read as well.",
-    "--threads": "Adaptive: more while more are faster, up to 64, with a limit for each server that follows its answers. "
+    "--processes": "Worth it where one Python process is the limit: tens of thousands of small files. There is one report, one "
+    "deadline and one set of limits for each server, which are divided; what a killed process had not finished is done "
+    "by the others.",
+    "--threads": "Adaptive: more while more are faster, up to 128, with a limit for each server that follows its answers. "
     "$PEGASUS_TRANSFER_THREADS is the default of this option.",
     "--max-attempts": "In one round each source of a request, and each destination, is tried once, unless what failed "
     "cannot change. Between rounds there is a pause only for hosts that failed: 0.2 s, doubled each time, at most 30 s, or what the server asks for.",

@@ -14,6 +14,7 @@ import signal
 import struct
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..protocols.locations import Location
@@ -115,6 +116,7 @@ class Crew:
         try:
             while (message := child.receive()) is not None:
                 self._take(child, *message)
+            child.reap()  # it has closed its results, which is the last thing a process does
         except Exception as error:  # noqa: BLE001 - whatever it is, the child can be used no more
             self.log.defect("a process of this run", error)
         finally:
@@ -252,16 +254,17 @@ class _Child:
         """Ends the process if it has not ended; its exit code, or minus the signal that ended it."""
         if self._code is None:
             self.end(stopped=True)
-            try:
-                pid, status = os.waitpid(self._pid, os.WNOHANG)
-                if not pid:
-                    # It closed its results, so it has nothing more to say; or the run does not wait for it any longer.
-                    os.kill(self._pid, signal.SIGKILL)
-                    status = os.waitpid(self._pid, 0)[1]
-                self._code = os.waitstatus_to_exitcode(status)
-            except ChildProcessError:
-                self._code = 0
-        return self._code
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self.reap()
+        return self._code or 0
+
+    def reap(self) -> None:
+        """Waits for the end of the process."""
+        try:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        except ChildProcessError:
+            self._code = self._code or 0  # somebody else waits for all processes
 
 
 def processes_of(settings: Settings) -> int:

@@ -4,7 +4,8 @@ XRootD listens on every address it has, so it runs in a network namespace whose 
 serves there is passed on to ports of 127.0.0.1 here; both have the same numbers, so that a server's name for the other one is ours.
 What goes to it is passed on 3 ms later, as over a network: XRootD 5 sometimes never looks at a request that comes at once.
 
-Anybody may read and write below `/open/`. Below `/kept/` only who has a macaroon, or shows the client certificate.
+Anybody may read and write below `/open/`. Below `/kept/` only who has a macaroon or a token of the `Issuer`, or shows the
+client certificate.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import os
 import pwd
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,13 +85,53 @@ asyncio.run(main())
 """
 
 
+class Issuer:
+    """Makes tokens as SciTokens and WLCG have them. The servers know its key beforehand, so nothing is fetched."""
+
+    name = "https://issuer.invalid"
+
+    def __init__(self) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+        self._key = generate_private_key(SECP256R1())
+
+    def token(self, scope: str, *, seconds: int = 3600) -> str:
+        """For everything that `scope` allows, such as `storage.read:/kept storage.modify:/kept`."""
+        import jwt
+
+        now = int(time.time())
+        claims = {"iss": self.name, "sub": "tester", "scope": scope, "wlcg.ver": "1.0"}
+        claims |= {"aud": "https://wlcg.cern.ch/jwt/v1/any", "jti": os.urandom(8).hex()}
+        claims |= {"iat": now - 60, "nbf": now - 60, "exp": now + seconds}
+        return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": "key"})
+
+    def seed(self, cache: Path) -> None:
+        """Puts the public key where libscitokens keeps those that it has fetched."""
+        numbers = self._key.public_key().public_numbers()
+        x, y = (
+            urlsafe_b64encode(number.to_bytes(32, "big")).rstrip(b"=").decode()
+            for number in (numbers.x, numbers.y)
+        )
+        key = {"kty": "EC", "crv": "P-256", "kid": "key", "alg": "ES256", "use": "sig", "x": x, "y": y}
+        later = int(time.time()) + 86_400
+        keys = json.dumps({"jwks": {"keys": [key]}, "next_update": later, "expires": later + 86_400})
+        folder = cache / "scitokens"
+        folder.mkdir(parents=True)
+        with contextlib.closing(sqlite3.connect(folder / "scitokens_cpp.sqllite")) as base:
+            base.execute(
+                "CREATE TABLE keycache (issuer text UNIQUE PRIMARY KEY NOT NULL, keys text NOT NULL)"
+            )
+            base.execute("INSERT INTO keycache VALUES (?, ?)", (self.name, keys))
+            base.commit()
+
+
 class XrootdDav(NamedTuple):
     """`ports` and `roots` are those of the two servers."""
 
     ports: tuple[int, int]
     roots: tuple[Path, Path]
     daemon: Daemon
-    logs: Path
+    issuer: Issuer
 
     def url(self, path: str, server: int = 0) -> str:
         return f"davs://localhost:{self.ports[server]}/{path}"
@@ -115,6 +159,8 @@ def xrootd_dav(tls: TlsFiles) -> Iterator[XrootdDav]:
             listener.set_inheritable(True)
             command = _server(run, program, number, port, certificates)
             commands.append((command, port, listener.fileno()))
+        issuer = Issuer()
+        issuer.seed(run / "cache")
         _give(run)
         descriptors = tuple(descriptor for _, _, descriptor in commands)
         daemon = Daemon(
@@ -122,9 +168,10 @@ def xrootd_dav(tls: TlsFiles) -> Iterator[XrootdDav]:
             port=ports[1],
             log=run / "output.log",
             keep=descriptors,
+            environment={"XDG_CACHE_HOME": str(run / "cache")},
         )
         try:
-            yield XrootdDav(ports, (run / "root0", run / "root1"), daemon, run)
+            yield XrootdDav(ports, (run / "root0", run / "root1"), daemon, issuer)
         finally:
             daemon.stop()
 
@@ -145,6 +192,10 @@ def _server(run: Path, program: str, number: int, port: int, certificates: Path)
         (root / folder).mkdir(parents=True)
     (run / f"admin{number}").mkdir()
     (run / f"secret{number}").write_text("c2VjcmV0LW9mLXRoZS1tYWNhcm9vbnMtb2YtYS10ZXN0LXNlcnZlci1vbmx5Cg==\n")
+    (run / f"tokens{number}").write_text(
+        f"[Global]\naudience = https://wlcg.cern.ch/jwt/v1/any\nonmissing = passthrough\n"
+        f"[Issuer test]\nissuer = {Issuer.name}\nbase_path = /\n"
+    )
     (run / f"rights{number}").write_text("u * /open a\nu tester /kept a\n")
     (run / f"people{number}").write_text('"/CN=wf test client" tester\n')
     (run / f"{number}.cf").write_text(f"""\
@@ -166,6 +217,7 @@ macaroons.secretkey {run}/secret{number}
 all.sitename test{number}
 ofs.authorize 1
 ofs.authlib libXrdMacaroons.so
+ofs.authlib ++ libXrdAccSciTokens.so config={run}/tokens{number}
 acc.authdb {run}/rights{number}
 """)
     command = [
