@@ -39,8 +39,6 @@ class Web(NamedTuple):
     store: Path
     parts: Path
     """A part of `bucket/key` is `bucket/key/NUMBER` below this."""
-    log: Path
-    """A line a request: kind, bytes received, bytes of body sent. Empty unless asked for."""
     port: int
     s3_port: int
     hosts: list[int]
@@ -68,7 +66,7 @@ class Web(NamedTuple):
 
 
 @contextlib.contextmanager
-def web(folder: Path, *, logged: bool = False) -> Iterator[Web]:
+def web(folder: Path) -> Iterator[Web]:
     """A running nginx with two workers, everything that it writes below `folder`."""
     for name in ("root", "store", "parts", "run", "tls", f"store/{BUCKET}"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -76,7 +74,7 @@ def web(folder: Path, *, logged: bool = False) -> Iterator[Web]:
     ports = [free_port() for _ in range(4)]
     hosts, busy = [free_port() for _ in range(9)], free_port()
     configuration = folder / "run/nginx.conf"
-    configuration.write_text(_configuration(folder, ports, hosts, busy, tls, logged))
+    configuration.write_text(_configuration(folder, ports, hosts, busy, tls))
     command = [
         binary("nginx"),
         "-e",
@@ -89,7 +87,7 @@ def web(folder: Path, *, logged: bool = False) -> Iterator[Web]:
     daemon = Daemon(command, port=ports[0], log=folder / "run/output.log")
     urls = (f"http://127.0.0.1:{ports[0]}", f"https://localhost:{ports[1]}")
     services = (f"http://127.0.0.1:{ports[2]}", f"https://localhost:{ports[3]}")
-    places = (folder / "root", folder / "store", folder / "parts", folder / "run/access.log")
+    places = (folder / "root", folder / "store", folder / "parts")
     try:
         yield Web(*places, ports[0], ports[2], hosts, busy, *urls, *services, tls)
     finally:
@@ -106,16 +104,13 @@ _COMPLETED = (
 )
 
 
-def _configuration(
-    folder: Path, ports: list[int], hosts: list[int], busy: int, tls: TlsFiles, logged: bool
-) -> str:
+def _configuration(folder: Path, ports: list[int], hosts: list[int], busy: int, tls: TlsFiles) -> str:
     temporary = "".join(
         f"client_body_temp_path {folder}/run/b;\n"
         if kind == "client_body"
         else f"{kind}_temp_path {folder}/run/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    log = f"access_log {folder}/run/access.log line;" if logged else "access_log off;"
     secure = (
         f"ssl_certificate {tls.server.certificate}; ssl_certificate_key {tls.server.key};"
         f"ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites {CIPHER};"
@@ -142,8 +137,7 @@ def _configuration(
 worker_processes 2; daemon off; user root; pid {folder}/run/pid; error_log {folder}/run/error.log;
 events {{ worker_connections 1024; }}
 http {{
-    log_format line '$request_method $request_length $body_bytes_sent';
-    {log}
+    access_log off;
     {temporary}
     types {{ }} default_type application/octet-stream;
     sendfile on; tcp_nodelay on; client_max_body_size 0; keepalive_requests 1000000;

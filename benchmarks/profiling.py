@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from measure import Contender
 
 SHOWN = 8
+OURS = ("transfer", "protocols", "checksum", "credentials")
+"""The folders of our packages, as they are installed below `wf`."""
 
 
 def profile(py_spy: str | None, one: Contender) -> str:
@@ -31,7 +33,6 @@ def profile(py_spy: str | None, one: Contender) -> str:
             "raw",
             "-r",
             "400",
-            "--native",
             "--nonblocking",
             "--",
         )
@@ -61,7 +62,7 @@ def summary(stacks: str) -> list[str]:
 def _named(stack: str) -> str:
     """The innermost frame, behind the innermost of ours where that is another."""
     frames = [frame.strip() for frame in stack.split(";")]
-    ours = next((frame for frame in reversed(frames) if "site-packages/wf/" in frame or "/wf/" in frame), "")
+    ours = next((frame for frame in reversed(frames) if any(f"{name}/" in frame for name in OURS)), "")
     last = frames[-1]
     if not ours or ours == last:
         return f"`{_short(last)}`"

@@ -252,6 +252,7 @@ class Bench:
             (self.programs.ours, "wf-transfer"),
         ):
             words = words.replace(path, short)
+        words = words if len(words) < 600 else f"{words[:80]} ..."
         parts = [word if not word.startswith("/") else os.path.basename(word) for word in words.split(" ")]
         return f"{one.name}: `{' '.join(parts)[:240]}`"
 

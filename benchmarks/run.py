@@ -61,9 +61,9 @@ def measured(name: str, programs: Programs, scale: Scale) -> Row:
         with tempfile.TemporaryDirectory(dir=place, prefix="wf-benchmark-") as base:
             data = Path(base) / "data"
             data.mkdir()
-            with loopback.web(Path(base) / "server", logged=name == "killed") as web:
+            with loopback.web(Path(base) / "server") as web:
                 return ROWS[name](Bench(programs, scale, web, data))
-    except Exception as error:  # whatever it was, it is shown, and other rows are measured
+    except Exception as error:  # noqa: BLE001  whatever it was, it is shown, and other rows are measured
         traceback.print_exc()
         note = f"This row could not be measured: {type(error).__name__}: {str(error)[:300]}"
         return Row(name, name, "", [], [], [note.replace(base, "$DATA")], "")

@@ -91,7 +91,7 @@ class GcsStore:
         path = f"/download{target.path}"
         view = self._context.view
         answer = target.service.request(what, "GET", path, query, fields, into=view, also=(416,))
-        if answer.status != 416 or start:
+        if answer.status != 416 or start or not ranged:
             return answer
         # Of an empty object there is no first byte.
         answer.read_all()

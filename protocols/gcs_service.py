@@ -44,6 +44,8 @@ class Service:
         self.credential = credential
         self.wire = wire
         self.project: str = getattr(credential, "project", "")
+        self.deletes_together = True
+        """Cleared once the service did not understand a batch."""
         self._payer: str = getattr(credential, "user_project", "")
         self.origin, prefix = origin_of(getattr(credential, "endpoint", "") or GOOGLE)
         self._prefix = prefix.rstrip("/")
@@ -89,7 +91,7 @@ class Service:
 
         `what` is for people. A token that is refused is replaced once.
         """
-        target = f"{self._prefix}{path}{self._text(query)}"
+        target = self.target(path, query)
         answer, token = self._attempt(method, target, fields, body, into)
         if answer.status == 401 and self._tokens is not None and self._tokens.replace(token, self.wire):
             answer.read_all()
@@ -102,9 +104,11 @@ class Service:
         """What an answer that is no success means."""
         return fault_error(what, answer, fault_of(answer), self.host, self.presented)
 
-    def _text(self, query: Pairs) -> str:
+    def target(self, path: str, query: Pairs = ()) -> str:
+        """What follows the host in a request's URL."""
         pairs = (*query, ("userProject", self._payer)) if self._payer else query
-        return f"?{'&'.join(f'{name}={quoted(value)}' for name, value in pairs)}" if pairs else ""
+        text = f"?{'&'.join(f'{name}={quoted(value)}' for name, value in pairs)}" if pairs else ""
+        return f"{self._prefix}{path}{text}"
 
     def _attempt(
         self, method: str, target: str, fields: Pairs, body: Body, into: memoryview | None

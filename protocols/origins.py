@@ -109,7 +109,9 @@ class Request(NamedTuple):
             lines.append("User-Agent: wf-transfer")
         if proxy is not None and not origin.tls and proxy.authorization:
             lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
-        lines.append("Accept-Encoding: identity\r\n")
+        if "accept-encoding" not in given:
+            lines.append("Accept-Encoding: identity")
+        lines.append("")
         return ("\r\n".join(lines) + framing + "\r\n").encode("latin-1")
 
 

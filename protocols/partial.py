@@ -70,7 +70,9 @@ def open_partial(folder: str, token: str, mode: int, *, resume: bool = False) ->
             return Opened(descriptor, name, False)
         os.close(descriptor)
         break
-    name = os.path.join(folder, f".wf-{os.urandom(8).hex()}.part")
+    # The destination's mark stays, so that a later run finds what this one may leave.
+    own = os.urandom((16 - MARK_DIGITS) // 2).hex()
+    name = os.path.join(folder, f".wf-{token[:MARK_DIGITS]}{own}.part")
     descriptor = os.open(name, _CREATE, mode)
     _is_locked_by_us(descriptor, name)
     return Opened(descriptor, name, False)

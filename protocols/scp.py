@@ -131,12 +131,17 @@ class ScpWriter:
     ) -> None:
         self.algorithms: tuple[str, ...] = ()
         self.descriptor: int | None = None
+        self.held = 0
         self._store = store
         self._location = location
         self._partial = partial
         self._stream: Stream | None = stream
         self._left = size
         self._doing = f"cannot write {shown_path(path_of(location))}"
+
+    def read_held(self, offset: int, view: memoryview) -> int:
+        """Nothing is ever gone on with."""
+        return 0
 
     def write(self, view: memoryview) -> None:
         stream = self._stream

@@ -242,6 +242,11 @@ class Wire:
             return False
         return not self.broken
 
+    @property
+    def silent(self) -> bool:
+        """It has ended, and nobody said why."""
+        return self._channel.silent
+
     def close(self) -> None:
         """Ends it. Never raises."""
         self._channel.close(at_once=self.broken)

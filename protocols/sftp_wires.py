@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .errors import TransferError
 from .sftp_wire import Wire
 from .ssh import Connections
 from .ssh_errors import NoSubsystem
@@ -51,16 +52,15 @@ class Wires:
         return self._opened(key, opener, doing, self._context.for_last_words(_LAST_WORDS_SECONDS))
 
     def _opened(self, key: object, opener: Opener, doing: str, context: Context) -> Wire:
-        wire = Wire(opener.subsystem("sftp"), context, key)
         try:
-            wire.start()
-        except NoSubsystem as error:
-            self._without[key] = error
-            wire.close()
-            raise
-        except BaseException:
-            wire.broken = True
-            wire.close()
+            wire, error = _started(opener, key, context, alone=False)
+            if wire.silent:
+                # Of a connection that is shared (ControlMaster), `ssh` does not say why a subsystem was refused.
+                wire, error = _started(opener, key, context, alone=True)
+            if error is not None:
+                raise error
+        except NoSubsystem as refusal:
+            self._without[key] = refusal
             raise
         wire.about(doing)
         return wire
@@ -78,3 +78,20 @@ class Wires:
             for wire in wires:
                 wire.close()
         self.connections.close()
+
+
+def _started(
+    opener: Opener, key: object, context: Context, *, alone: bool
+) -> tuple[Wire, TransferError | None]:
+    """A wire, and why it could not be started; then it is closed."""
+    wire = Wire(opener.subsystem("sftp", alone=alone), context, key)
+    try:
+        wire.start()
+    except TransferError as error:
+        wire.close()
+        return wire, error
+    except BaseException:
+        wire.broken = True
+        wire.close()
+        raise
+    return wire, None

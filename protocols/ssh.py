@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
         what: str
         """The host, for messages."""
+        silent: bool
+        """It has ended, and `why` found no word of the reason."""
 
         def write(self, pieces: list[bytes | memoryview]) -> int:
             """How many bytes of the pieces were taken; 0 when nothing fits now. Raises OSError when it has ended."""
@@ -50,9 +52,9 @@ if TYPE_CHECKING:
             """Ends it; with `at_once` without giving the far side time. Never raises."""
 
     class Opener(TypingProtocol):
-        """Makes channels to one account on one host. `subsystem` without a command."""
+        """Makes channels to one account on one host; `alone`: not over a connection that is shared with others."""
 
-        def subsystem(self, name: str) -> Channel: ...
+        def subsystem(self, name: str, *, alone: bool = False) -> Channel: ...
         def command(self, text: bytes) -> Channel: ...
         def close(self) -> None: ...
 

@@ -46,7 +46,7 @@ class ParamikoOpener:
         self._credential = credential
         self._transport: paramiko.Transport | None = None
 
-    def subsystem(self, name: str) -> ParamikoChannel:
+    def subsystem(self, name: str, *, alone: bool = False) -> ParamikoChannel:
         channel = self._channel()
         try:
             channel.raw.invoke_subsystem(name)
@@ -179,11 +179,12 @@ class ParamikoOpener:
 class ParamikoChannel:
     """One channel; paramiko's own thread reads the socket."""
 
-    __slots__ = ("_credential", "raw", "what")
+    __slots__ = ("_credential", "raw", "silent", "what")
 
     def __init__(self, raw: paramiko.Channel, what: str, credential: Credential) -> None:
         self.raw = raw
         self.what = what
+        self.silent = False
         self._credential = credential
 
     def write(self, pieces: list[bytes | memoryview]) -> int:

@@ -53,8 +53,9 @@ class ProcessOpener:
         self._credential = credential
         self._arguments = arguments(program, context, account, credential)
 
-    def subsystem(self, name: str) -> ProcessChannel:
-        return self._start(["-s", "--", self._account.host, name])
+    def subsystem(self, name: str, *, alone: bool = False) -> ProcessChannel:
+        words = ["-oControlPath=none"] if alone else []
+        return self._start([*words, "-s", "--", self._account.host, name])
 
     def command(self, text: bytes) -> ProcessChannel:
         # A command may be silent for long: then only this tells whether the host is still there.
@@ -115,13 +116,24 @@ def _option(word: str, path: str) -> str:
 class ProcessChannel:
     """The standard streams of one `ssh` process, not blocking."""
 
-    __slots__ = ("_credential", "_errors", "_input", "_output", "_poll", "_process", "_writing", "what")
+    __slots__ = (
+        "_credential",
+        "_errors",
+        "_input",
+        "_output",
+        "_poll",
+        "_process",
+        "_writing",
+        "silent",
+        "what",
+    )
 
     def __init__(self, command: list[str | bytes], what: str, credential: Credential) -> None:
         import subprocess
         from tempfile import TemporaryFile
 
         self.what = what
+        self.silent = False
         self._credential = credential
         self._errors = TemporaryFile()  # noqa: SIM115 - closed with the channel
         try:
@@ -184,7 +196,9 @@ class ProcessChannel:
             self._process.wait(_LAST_WORDS_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.terminate()
-        return error_of_words(self._words(), kind, doing, self.what, self._credential)
+        words = self._words()
+        self.silent = not words.strip()
+        return error_of_words(words, kind, doing, self.what, self._credential)
 
     def _words(self) -> str:
         try:

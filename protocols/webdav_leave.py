@@ -1,7 +1,7 @@
 """What one server is given to present to the other one of a third-party copy.
 
-Nobody's credential is handed to a server that it was not configured for. What is handed over is a macaroon that the other
-server makes for this one file, this one purpose and this hour; or the token that both servers are shown anyway.
+Nobody's credential is handed to a server that it was not configured for. What is handed over is the token that both servers are
+shown anyway; else a macaroon that the other server makes for this one file, this one purpose and this hour.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def leave_for(
     shown = store.shown_for("GET", passive, purpose)
     if not shown.fields and shown.certificate is None:
         return ()
-    macaroon = _macaroon(store, passive, activity, purpose)
-    if macaroon:
-        return (("TransferHeaderAuthorization", f"Bearer {macaroon}"),)
     theirs = store.shown_for("GET", active, "read" if purpose == "write" else "write")
     bearer = [
         value for name, value in shown.fields if name == "Authorization" and value.startswith("Bearer ")
     ]
     if bearer and shown.fields == theirs.fields:
         return (("TransferHeaderAuthorization", bearer[0]),)
+    macaroon = _macaroon(store, passive, activity, purpose)
+    if macaroon:
+        return (("TransferHeaderAuthorization", f"Bearer {macaroon}"),)
     raise Unsupported(
         f"{passive.shown}: the server makes no macaroons, and {shown.name} is not given to another server"
     )

@@ -17,8 +17,10 @@ from wf.transfer.gates import (
     Gate,
     fresh,
     grown,
+    shrunk,
     struck,
     succeeded,
+    useful,
 )
 
 
@@ -127,7 +129,7 @@ def test_an_endpoint_near_by_stays_at_its_start() -> None:
 def test_only_the_first_answer_says_how_far_away_an_endpoint_is() -> None:
     gate = succeeded(fresh(2, 128, 3), 0.001)
 
-    assert succeeded(gate, 0.100) is gate
+    assert succeeded(gate, 0.100) == gate
 
 
 def test_after_a_strike_the_next_answer_is_no_reason_to_send_many_again() -> None:
@@ -140,7 +142,7 @@ def test_after_a_strike_the_next_answer_is_no_reason_to_send_many_again() -> Non
 def test_a_proven_endpoint_with_room_gets_twice_as_many_up_to_its_most() -> None:
     gate, limits = succeeded(fresh(2, 12, 3)), []
     for tick in range(4):
-        gate = grown(gate, 1.0 + tick)
+        gate = grown(gate, 1.0 + tick, 1000.0)
         limits.append(gate.limit)
 
     assert limits == [4, 8, 12, 12]
@@ -150,10 +152,10 @@ def test_nothing_grows_before_an_answer_or_while_it_cools() -> None:
     unproven = fresh(2, 128, 3)
     struck_once = strike(succeeded(fresh(8, 128, 3)), 100.0)
 
-    assert grown(unproven, 1.0) is unproven
-    assert grown(struck_once, 100.1) is struck_once
+    assert grown(unproven, 1.0, 1000.0) is unproven
+    assert grown(struck_once, 100.1, 1000.0) is struck_once
     late_answer = succeeded(struck_once)
-    assert grown(late_answer, 100.1) is late_answer
+    assert grown(late_answer, 100.1, 1000.0) is late_answer
 
 
 def test_what_an_endpoint_refused_is_tried_again_one_by_one_and_slowly() -> None:
@@ -163,7 +165,7 @@ def test_what_an_endpoint_refused_is_tried_again_one_by_one_and_slowly() -> None
     now, steps = 100.0 + COOLING_FIRST, []
     for _ in range(81):
         now += PROBE_AFTER / 8
-        gate = grown(gate, now)
+        gate = grown(gate, now, 1000.0)
         steps.append(gate.limit)
 
     assert 32 + 9 <= gate.limit <= 32 + 11
@@ -173,7 +175,35 @@ def test_what_an_endpoint_refused_is_tried_again_one_by_one_and_slowly() -> None
 def test_below_what_an_endpoint_bore_it_grows_fast_again() -> None:
     gate = succeeded(strike(succeeded(fresh(2, 128, 3), 0.128), 100.0))._replace(limit=8)
 
-    assert [grown(gate, 200.0).limit, grown(grown(gate, 200.0), 200.1).limit] == [16, 32]
+    assert [grown(gate, 200.0, 1000.0).limit, grown(grown(gate, 200.0, 1000.0), 200.1, 1000.0).limit] == [
+        16,
+        32,
+    ]
+
+
+def test_what_would_only_queue_is_not_asked_for() -> None:
+    near = succeeded(fresh(2, 128, 3), 0.002)
+
+    assert useful(near, 500.0) == 4
+    assert grown(near, 1.0, 500.0).limit == 4
+    assert grown(near._replace(limit=4), 1.0, 500.0).limit == 4
+    assert useful(fresh(2, 128, 3), 500.0) == 128, "nothing is known of it"
+
+
+def test_an_endpoint_that_looked_far_and_is_only_slow_gets_few_again() -> None:
+    gate = succeeded(fresh(2, 128, 3), 0.100)
+    assert gate.limit == 100
+
+    assert shrunk(gate, 1000.0).limit == 100, "it answers as many as fit into its distance"
+    assert shrunk(gate, 30.0).limit == 8
+
+
+def test_the_shortest_wait_is_remembered() -> None:
+    gate = succeeded(fresh(2, 128, 3), 0.008)
+
+    assert succeeded(gate, 0.020).nearest == 0.008
+    assert succeeded(gate, 0.004).nearest == 0.004
+    assert succeeded(gate, 0.0).nearest == 0.008
 
 
 @given(
@@ -192,7 +222,7 @@ def test_whatever_happens_the_limit_stays_between_one_and_the_most(
         now += passed
         before = gate
         if good:
-            gate = grown(succeeded(gate, lasted), now)
+            gate = grown(succeeded(gate, lasted), now, 1000.0)
         else:
             gate = strike(gate, now, began=now - lasted, retry_after=retry_after)
         assert 1 <= gate.limit <= start + more

@@ -349,6 +349,18 @@ def test_a_folder_with_objects_is_removed_on_request_only(
     assert keys_below(emulator, place) == set()
 
 
+def test_many_objects_are_removed_in_few_requests(checking: GcsEmulator) -> None:
+    place = f"{checking.new_bucket()}/d"
+    names = [f"{number} %?&#/ü" for number in range(230)]
+    with fault_proxy(checking.port) as counted, closing(gcs_store(nobody(counted.url))) as store:
+        for name in names:
+            written(store, at(f"{place}/{name}"), b"x")
+        before = counted.connections  # this emulator takes one request each
+        store.remove(at(place), recursive=True)
+        assert counted.connections - before == 6, "the key itself, a page, three batches, an empty page"
+    assert keys_below(checking, place) == set()
+
+
 def test_removing_from_no_bucket_is_success(store: GcsStore) -> None:
     for recursive in (False, True):
         store.remove(at("no-such-bucket-here/x"), recursive=recursive)

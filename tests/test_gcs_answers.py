@@ -622,6 +622,28 @@ def test_a_bucket_with_objects_is_not_removed() -> None:
         store.remove(at("b"), recursive=False)
 
 
+def test_where_a_batch_removes_not_all_the_one_that_is_refused_is_named() -> None:
+    page = answer(json.dumps({"items": [{"name": "d/x"}, {"name": "d/y"}]}).encode())
+    parts = b"".join(
+        b"--r\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + b"\r\n\r\n"
+        for status in (b"204 No Content", b"403 Forbidden")
+    )
+    refused = said("403 Forbidden", "retentionPolicyNotMet")
+    with (
+        scripted(answer(), page, [BODY, answer(parts + b"--r--")], answer(), refused) as service,
+        closing(store_at(service)) as store,
+    ):
+        with pytest.raises(Denied, match="retentionPolicyNotMet"):
+            store.remove(at("b/d"), recursive=True)
+        batch = service.requests[2]
+    assert batch.line == "POST /batch/storage/v1 HTTP/1.1"
+    assert b"\r\n\r\nDELETE /storage/v1/b/b/o/d%2Fy HTTP/1.1\r\n\r\n--" in batch.body
+    assert [request.line.split()[1] for request in service.requests[3:]] == [
+        "/storage/v1/b/b/o/d%2Fx",
+        "/storage/v1/b/b/o/d%2Fy",
+    ]
+
+
 def test_a_service_that_keeps_what_it_removed_is_not_asked_for_ever() -> None:
     page = answer(b'{"items": [{"name": "d/x"}]}')
     with (

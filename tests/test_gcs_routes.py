@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from gcs_tools import checking, nobody, versioned
 from runs import QUICK, execute, leftovers, mkdir, remove, sha256, transfer
 from s3_tools import access_key
 from servers.faults import cut, fault_proxy
+from servers.scripted import BODY, CLOSE, answer, scripted
 from wf.protocols.conformance_tools import content, digest_of
 from wf.protocols.gcs_writer import CHUNK_BYTES
 from wf.protocols.locations import parse_location
@@ -37,14 +39,14 @@ LARGE = CHUNK_BYTES + 4321
 class Source(NamedTuple):
     """Credentials by scheme and, for gs, by a site that is a port."""
 
-    gcs: GcsEmulator
+    gcs: GcsEmulator | None
     s3: Seaweed | None = None
 
     def find(self, scheme: str, host: str, site: str = "", **about: str) -> Credential:
         from wf.credentials.kinds import Anonymous
 
         if scheme == "gs":
-            return nobody(f"http://127.0.0.1:{site or self.gcs.port}")
+            return nobody(f"http://127.0.0.1:{site or (self.gcs and self.gcs.port)}")
         if scheme == "s3" and self.s3 is not None:
             return access_key(self.s3.endpoint, self.s3.admin)
         return Anonymous()
@@ -171,6 +173,26 @@ def test_an_upload_to_a_bucket_that_is_absent_says_so(checking: GcsEmulator, tmp
         assert done[0].error is not None and done[0].error.code == "not-found", done[0].error
         assert "gs://no-such-bucket/x" in done[0].error.what
         assert "create the bucket" in done[0].error.remedy
+
+
+@pytest.mark.parametrize("same", (True, False))
+def test_a_lost_answer_is_made_good_by_what_the_service_has(tmp_path: Path, same: bool) -> None:
+    """With a double, which closes the connection instead of answering, and is asked what it has."""
+    data = content(1000)
+    (tmp_path / "from").write_bytes(data)
+    kept = data if same else content(999)
+    about = {"size": "1000", "generation": "1", "crc32c": digest_of("crc32c", kept).base64}
+    resource = answer(json.dumps(about).encode())
+    there = gs("b/x")
+    with scripted([BODY, CLOSE], resource, [BODY, resource]) as double:
+        done = execute(
+            [transfer(0, tmp_path / "from", there._replace(site=str(double.port)))],
+            GCS,
+            settings=QUICK._replace(rounds=1),
+            credentials=Source(None),
+        )
+    assert (done[0].status == Status.DONE) is same
+    assert (done[0].note == "confirmed by the destination") is same
 
 
 def test_buckets_are_made_and_trees_removed_in_a_batch(checking: GcsEmulator, tmp_path: Path) -> None:

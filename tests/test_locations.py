@@ -161,6 +161,8 @@ def test_spellings_of_local_paths(url: str, path: str) -> None:
         ("s3://bucket", "", "bucket"),
         ("s3://bucket/a@b", "", "bucket/a@b"),
         ("s3s://u@site/bucket/k?x#y", "u@site", "bucket/k?x#y"),
+        ("gs://bucket/a//b?x#y", "", "bucket/a//b?x#y"),
+        ("gs://bucket", "", "bucket"),
         ("https://user:p%40ss@host/x", "user:p%40ss@host", "/x"),
         ("https://us er@host/x", "us%20er@host", "/x"),
         ("http://[2001:db8::1]:8080/x", "[2001:db8::1]:8080", "/x"),
@@ -203,6 +205,7 @@ def test_authorities(url: str, host: str, path: str) -> None:
         ("http://" + "ü" * 70 + "/c", "not a valid name"),
         ("s3://", "no bucket"),
         ("s3:///k", "no bucket"),
+        ("gs:///k", "no bucket"),
         ("s3://u@site", "no bucket"),
         ("s3://u@site/", "no bucket"),
         ("scp://-oProxyCommand=x/a", "begins with a dash"),
@@ -240,6 +243,7 @@ def test_the_endpoint_names_the_service_without_a_password() -> None:
     assert parse_location("https://u:secret@h:1/x").endpoint == "u@h:1"
     assert parse_location("s3://b/k", site="ceph").endpoint == "ceph"
     assert parse_location("s3://b/k").endpoint == "s3"
+    assert parse_location("gs://b/k").endpoint == "gs"
     assert parse_location("file:///x", site="local").endpoint == ""
 
 

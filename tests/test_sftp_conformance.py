@@ -35,8 +35,8 @@ def openssh(keys: Keys) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def old(keys: Keys) -> Iterator[Sshd]:
-    """A server without SFTP."""
-    with sshd(keys, subsystem="") as server:
+    """A server without SFTP; the client's processes share one connection, for there are many of them."""
+    with sshd(keys, subsystem="") as server, server.one_connection():
         yield server
 
 

@@ -107,8 +107,10 @@ class Dispatcher:
         self._gates: dict[str, Gate] = {}
         self._struck: dict[str, str] = {}
         self._active: dict[str, int] = {}
-        self._answering: set[str] = set()
-        """Endpoints that have answered since the limits were last looked at."""
+        self._answers: dict[str, int] = {}
+        """How many requests each endpoint has answered since its limit was last looked at."""
+        self._looked: dict[str, float] = {}
+        """When that was."""
         self._heap: list[tuple[float, int, Work]] = []
         self._due = _NEVER
         """When the first of the heap is."""
@@ -234,8 +236,8 @@ class Dispatcher:
             gate = self._gates.get(name)
             if gate is None:
                 continue
-            self._answering.add(name)
-            if gate.strikes or not gate.proven:
+            self._answers[name] = self._answers.get(name, 0) + 1
+            if gate.strikes or not gate.proven or 0 < waited < gate.nearest:
                 with self._lock:
                     before = self._gate(name)
                     self._gates[name] = gates.succeeded(before, waited)
@@ -246,14 +248,8 @@ class Dispatcher:
     def adapt(self, now: float, *, idle: bool) -> None:
         """Call it a few times a second: lets endpoints have more requests if the processor was `idle`."""
         with self._lock:
-            answering, self._answering = self._answering, set()
-            if not idle:
-                return
-            waiting = {name for lane in self._rotation if lane.queue for name in lane.gates}
-            for name in waiting & answering:
-                gate = self._gate(name)
-                if self._active.get(name, 0) >= gate.limit:
-                    self._gates[name] = gates.grown(gate, now)
+            for name in {name for lane in self._rotation if lane.queue for name in lane.gates}:
+                self._look_at(name, now, idle=idle)
             self._wake()
 
     def crowded(self, name: str) -> bool:
@@ -280,6 +276,20 @@ class Dispatcher:
             return self._gate(name)
 
     # --- under the lock
+
+    def _look_at(self, name: str, now: float, *, idle: bool) -> None:
+        """Changes the limit of an endpoint for which requests wait, when each of its places has answered once."""
+        gate, answers = self._gate(name), self._answers.get(name, 0)
+        if self._active.get(name, 0) < gate.limit:
+            self._answers[name], self._looked[name] = 0, now
+            return
+        passed = now - self._looked.setdefault(name, now)
+        if answers < gate.limit or passed <= 0:
+            return
+        rate = answers / passed
+        gate = gates.shrunk(gate, rate)
+        self._gates[name] = gates.grown(gate, now, rate) if idle else gate
+        self._answers[name], self._looked[name] = 0, now
 
     def _queue(self, key: Key, item: Request | Work | Parting) -> None:
         lane = self._lanes.get(key)

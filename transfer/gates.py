@@ -5,6 +5,9 @@ Pure: every transition returns a new value. `now` and all times are seconds of o
 The limit follows three rules. It starts low: near by, two connections are as many as the processor can use. The first
 answer of a far endpoint tells how many are worth it: a request costs about a millisecond of work here, so as many as
 milliseconds were waited keep this machine busy (Little's law). And while processor and endpoint have room it doubles.
+But more than twice of what answers at the rate that was seen and in the shortest time that was seen is never there:
+those would only queue at the endpoint.
+
 A strike halves it; from then on it grows by one at a time, for the endpoint has said what it bears.
 
 A strike is counted once per cooling period, and only for attempts that began after the last one ended: four
@@ -12,6 +15,8 @@ workers that fail together made one discovery, not four.
 """
 
 from __future__ import annotations
+
+import math
 
 from ..checksum.records import NamedTuple
 
@@ -43,6 +48,8 @@ class Gate(NamedTuple):
     since: float = 0.0
     """When the present row of strikes began."""
     strikes_to_down: int = DOWN_AFTER
+    nearest: float = 0.0
+    """The shortest time, in seconds, that a small request waited; 0: there was none."""
     borne: int = 0
     """What the limit was halved to by the last strike; 0: there was none."""
     probed: float = 0.0
@@ -66,6 +73,8 @@ def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
 
     `waited` is how many seconds a small request took without working.
     """
+    if waited > 0 and (not gate.nearest or waited < gate.nearest):
+        gate = gate._replace(nearest=waited)
     if gate.proven and not gate.strikes:
         return gate
     limit = max(gate.limit, min(gate.start, gate.most))
@@ -74,12 +83,26 @@ def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
     return gate._replace(proven=True, strikes=0, limit=limit)
 
 
-def grown(gate: Gate, now: float) -> Gate:
-    """When all places are taken, more requests wait, answers come and the processor has time."""
-    if not gate.proven or gate.strikes or gate.cooling(now) or gate.limit >= gate.most:
+def useful(gate: Gate, rate: float) -> int:
+    """How many requests at a time are worth it when `rate` are answered in a second."""
+    if not gate.nearest:
+        return gate.most
+    return min(gate.most, gate.start + math.ceil(2 * rate * gate.nearest))
+
+
+def shrunk(gate: Gate, rate: float) -> Gate:
+    """When all places were taken, and `rate` requests were answered in a second: without those that only queue."""
+    enough = useful(gate, rate)
+    return gate._replace(limit=enough) if gate.limit > 2 * enough else gate
+
+
+def grown(gate: Gate, now: float, rate: float) -> Gate:
+    """When all places are taken, more requests wait, `rate` are answered in a second, and the processor has time."""
+    most = useful(gate, rate)
+    if not gate.proven or gate.strikes or gate.cooling(now) or gate.limit >= most:
         return gate
     if not gate.borne or gate.limit * 2 <= gate.borne:
-        return gate._replace(limit=min(gate.limit * 2, gate.most))
+        return gate._replace(limit=min(gate.limit * 2, most))
     if now < gate.probed + PROBE_AFTER:
         return gate
     return gate._replace(limit=gate.limit + 1, probed=now)

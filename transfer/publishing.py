@@ -23,7 +23,7 @@ from ..protocols.values import Receipt
 from .planning import capability_of
 from .pump import Hashing, pump
 from .settings import Evidence
-from .verification import judge_receipt, stored_differs
+from .verification import STRONG, judge_receipt, stored_differs
 from .work import Copied
 
 TYPE_CHECKING = False
@@ -136,7 +136,7 @@ def stored_digest(
     if algorithm in capability.digest and not read_back:
         digest = worker.store(location).digest(location, algorithm)
         if digest is not None:
-            return digest, Evidence.DIGEST
+            return digest, Evidence.DIGEST if algorithm in STRONG else Evidence.CHECKSUM
     return hash_stored(location, worker, algorithm), Evidence.READ_BACK
 
 

@@ -76,6 +76,26 @@ class Sshd(NamedTuple):
             )
         )
 
+    @contextlib.contextmanager
+    def one_connection(self) -> Iterator[None]:
+        """The client's configuration shares one connection among all its processes (ControlMaster)."""
+        socket = self.configuration.parent / "shared"
+        self.configure("Host *", "  ControlMaster auto", f"  ControlPath {socket}", "  ControlPersist 60")
+        try:
+            yield
+        finally:
+            command = [
+                binary("ssh"),
+                "-F",
+                str(self.configuration),
+                "-O",
+                "exit",
+                f"-p{self.port}",
+                "127.0.0.1",
+            ]
+            subprocess.run(command, capture_output=True, check=False)
+            self.configure()
+
     def logins(self) -> int:
         return self.daemon.log.read_text(errors="replace").count("Accepted ")
 
