@@ -84,7 +84,17 @@ def counts(rows: Sequence[Row]) -> str:
     return f"{sum(map(bool, verdicts))} of {len(verdicts)} goals are met."
 
 
-def document(rows: Sequence[Row], versions: Sequence[tuple[str, str]], *, quick: bool) -> str:
+NOTES, NOTES_END = "<!-- notes -->", "<!-- end of notes -->"
+
+
+def notes_in(text: str) -> str:
+    """What somebody wrote between the two marks; a later run keeps it."""
+    return text.partition(NOTES)[2].partition(NOTES_END)[0].strip()
+
+
+def document(
+    rows: Sequence[Row], versions: Sequence[tuple[str, str]], *, quick: bool, notes: str = ""
+) -> str:
     parts = [INTRODUCTION, QUICK if quick else "", "## Set-up\n", f"{machine()}.\n", SERVERS]
     parts.append(
         "\n".join(["| program | version |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in versions)]) + "\n"
@@ -92,7 +102,8 @@ def document(rows: Sequence[Row], versions: Sequence[tuple[str, str]], *, quick:
     parts += [
         f"## All goals\n\n{counts(rows)}\n",
         summary(rows),
-        "![ratios to their goals](results.svg)\n",
+        "![figures over their goals](results.svg)\n",
+        f"## Notes\n\n{NOTES}\n\n{notes}\n\n{NOTES_END}\n",
         "## Rows\n",
     ]
     parts += [row_text(row) for row in rows]

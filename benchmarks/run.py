@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -85,26 +86,34 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, metavar="FILE", help="rows are added to this as they are measured (JSON)"
     )
+    parser.add_argument(
+        "--label", default="", metavar="TEXT", help="what the sources are, told with each row"
+    )
     options = parser.parse_args()
     wanted = options.only.split(",") if options.only else list(ROWS)
     if not set(wanted) <= set(ROWS):
         parser.error(f"rows are {', '.join(ROWS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and data do not stay behind
     programs = peers.installed(options.cache, options.source)
     scale = QUICK if options.quick else FULL
     found: dict[str, Row] = report.kept(options.keep)
     began = time.monotonic()
     for name in wanted:
-        found[name] = measured(name, programs, scale)
+        row = measured(name, programs, scale)
+        found[name] = row._replace(
+            notes=[*row.notes, *([f"Sources: {options.label}."] if options.label else [])]
+        )
         report.keep(options.keep, found)
         print(report.row_text(found[name]), flush=True)
     rows = [found[name] for name in ROWS if name in found]
     print(f"{time.monotonic() - began:.0f} s in all", file=sys.stderr)
-    text = report.document(rows, peers.versions(programs), quick=options.quick)
+    output = options.output or HERE / "RESULTS.md"
+    notes = report.notes_in(output.read_text(encoding="utf-8")) if output.exists() else ""
+    text = report.document(rows, peers.versions(programs), quick=options.quick, notes=notes)
     if options.quick and not options.output:
         print(report.summary(rows))
         print(report.QUICK)
         return 0
-    output = options.output or HERE / "RESULTS.md"
     output.write_text(text, encoding="utf-8")
     output.with_name("results.svg").write_text(plot.svg(rows), encoding="utf-8")
     return 0

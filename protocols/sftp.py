@@ -6,11 +6,12 @@ Both schemes do the same. A server without the SFTP subsystem is spoken to as th
 from __future__ import annotations
 
 from .errors import NotFound, Unreachable
+from .sftp_packets import Status
+from .sftp_partial import remove_kept
 from .sftp_reader import open_reader
 from .sftp_tree import attributes_of, entries, entry_of, make_folders, partials_in, remove
-from .sftp_wire import Status
 from .sftp_wires import Wires
-from .sftp_writer import open_writer, remove_kept
+from .sftp_writer import open_writer
 from .ssh import path_of, shown_path
 from .ssh_digest import ALGORITHMS, Digests
 from .ssh_errors import NoSubsystem, error_of_status

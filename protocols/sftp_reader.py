@@ -10,7 +10,7 @@ import stat
 import time
 
 from .errors import Broken, Changed, LocalRefused, Unreachable
-from .sftp_wire import (
+from .sftp_packets import (
     CLOSE,
     DATA,
     EOF,
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from ..checksum.digest import Digest
     from .errors import TransferError
-    from .sftp_wire import Attributes, Packet, Wire
+    from .sftp_packets import Attributes, Packet
+    from .sftp_wire import Wire
     from .sftp_wires import Wires
 
 _FOR_READING: Final = 1

@@ -10,8 +10,7 @@ import re
 import stat
 
 from .errors import LocalRefused, NotFound, Stopped
-from .sftp_reader import handle_of, version_of
-from .sftp_wire import (
+from .sftp_packets import (
     ATTRS,
     CLOSE,
     EOF,
@@ -30,6 +29,7 @@ from .sftp_wire import (
     raise_unless_ok,
     string,
 )
+from .sftp_reader import handle_of, version_of
 from .ssh import shown_path
 from .ssh_errors import error_of_status
 from .values import Entry
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from .errors import TransferError
-    from .sftp_wire import Attributes, Wire
+    from .sftp_packets import Attributes
+    from .sftp_wire import Wire
 
 _PARTIAL: Final = re.compile(rb"\.wf-[0-9a-f]{16}\.part")
 _AT_ONCE: Final = 64

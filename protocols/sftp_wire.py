@@ -12,8 +12,20 @@ import mmap
 import time
 from struct import Struct
 
-from ..checksum.records import NamedTuple
 from .errors import ServerFault, Stopped, TransferError, Unreachable, Unsupported
+from .sftp_packets import (
+    EXTENDED,
+    EXTENDED_REPLY,
+    READ,
+    STATUS,
+    VERSION,
+    WRITE,
+    Fields,
+    Packet,
+    raise_unless_ok,
+    senseless,
+    string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,35 +33,6 @@ if TYPE_CHECKING:
 
     from .context import Context
     from .ssh import Channel
-
-INIT: Final = 1
-VERSION: Final = 2
-OPEN: Final = 3
-CLOSE: Final = 4
-READ: Final = 5
-WRITE: Final = 6
-LSTAT: Final = 7
-FSTAT: Final = 8
-FSETSTAT: Final = 10
-OPENDIR: Final = 11
-READDIR: Final = 12
-REMOVE: Final = 13
-MKDIR: Final = 14
-RMDIR: Final = 15
-STAT: Final = 17
-RENAME: Final = 18
-STATUS: Final = 101
-HANDLE: Final = 102
-DATA: Final = 103
-NAME: Final = 104
-ATTRS: Final = 105
-EXTENDED: Final = 200
-EXTENDED_REPLY: Final = 201
-
-OK: Final = 0
-EOF: Final = 1
-NO_SUCH_FILE: Final = 2
-FAILURE: Final = 4
 
 _RING_BYTES: Final = 1 << 20
 _PACKET_MOST: Final = 512 << 10
@@ -61,95 +44,7 @@ _HEADER_BYTES: Final = 1024
 _GRACE: Final = 2.0
 
 _HEAD: Final = Struct(">IBI")
-_LONG: Final = Struct(">I")
-_DOUBLE: Final = Struct(">Q")
 _READ_TAIL: Final = Struct(">QI")
-
-
-class Packet(NamedTuple):
-    """One answer. `body` is what follows the request's number; it is valid until the next one is received."""
-
-    kind: int
-    number: int
-    body: memoryview
-
-
-class Attributes(NamedTuple):
-    """What the server tells of a name; None where it does not. Times are whole seconds since 1970."""
-
-    size: int | None = None
-    mode: int | None = None
-    modified: int | None = None
-
-
-class Status(Exception):
-    """The server's refusal. Never leaves the protocol: callers map it, knowing what they were doing."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-
-
-def string(data: bytes) -> bytes:
-    return _LONG.pack(len(data)) + data
-
-
-def number(value: int) -> bytes:
-    return _LONG.pack(value)
-
-
-class Fields:
-    """Reads one packet's fields in order. What is missing is a ServerFault."""
-
-    __slots__ = ("_at", "_view")
-
-    def __init__(self, view: memoryview, at: int = 0) -> None:
-        self._view = view
-        self._at = at
-
-    def long(self) -> int:
-        return int(self._unpack(_LONG))
-
-    def double(self) -> int:
-        return int(self._unpack(_DOUBLE))
-
-    def _unpack(self, form: Struct) -> int:
-        at = self._at
-        if at + form.size > len(self._view):
-            raise _senseless("a packet ends too early")
-        self._at = at + form.size
-        (value,) = form.unpack_from(self._view, at)
-        return int(value)
-
-    def string(self) -> bytes:
-        length = self.long()
-        at = self._at
-        if at + length > len(self._view):
-            raise _senseless("a packet ends too early")
-        self._at = at + length
-        return bytes(self._view[at : at + length])
-
-    def attributes(self) -> Attributes:
-        """Section 5 of the draft: flags say what follows."""
-        flags = self.long()
-        size = self.double() if flags & 1 else None
-        if flags & 2:
-            self.double()  # user and group
-        mode = self.long() if flags & 4 else None
-        modified = None
-        if flags & 8:
-            self.long()
-            modified = self.long()
-        if flags & 0x80000000:
-            for _ in range(min(self.long(), 1000)):
-                self.string()
-                self.string()
-        return Attributes(size, mode, modified)
-
-    @property
-    def left(self) -> bool:
-        return self._at < len(self._view)
 
 
 class Wire:
@@ -204,7 +99,7 @@ class Wire:
         self._flush_within(seconds)
         packet = self.packet(seconds)
         if packet.kind != VERSION:
-            raise self._fail(_senseless("the server does not speak SFTP"))
+            raise self._fail(senseless("the server does not speak SFTP"))
         if packet.number < 3:
             raise self._fail(Unsupported(f"{self.host} speaks SFTP {packet.number}; 3 is needed"))
         fields = Fields(packet.body)
@@ -310,7 +205,7 @@ class Wire:
         """The answer to a request that is the only one waited for. Raises Status, unless it is OK."""
         packet = self.packet()
         if packet.number != asked:
-            raise self._fail(_senseless("an answer to another question"))
+            raise self._fail(senseless("an answer to another question"))
         if packet.kind == STATUS:
             raise_unless_ok(packet)
         return packet
@@ -344,7 +239,7 @@ class Wire:
             return None
         length, kind, asked = _HEAD.unpack_from(self._ring, begin)
         if length > _PACKET_MOST or length < 5:
-            raise self._fail(_senseless("what came is no SFTP"))
+            raise self._fail(senseless("what came is no SFTP"))
         if have < length + 4:
             return None
         self._begin = stop = begin + 4 + length
@@ -392,20 +287,3 @@ class Wire:
         if isinstance(error, ServerFault):
             error.what = f"{self._doing}: {error.what}"
         return error
-
-
-def raise_unless_ok(packet: Packet) -> None:
-    """Raises Status for a status that is not OK, and ServerFault for what is no status."""
-    if packet.kind != STATUS:
-        raise _senseless("another kind of answer than was asked for")
-    fields = Fields(packet.body)
-    code = fields.long()
-    if code == OK:
-        return
-    # Message and language are missing from some servers' answers.
-    message = fields.string().decode("utf-8", "replace") if fields.left else ""
-    raise Status(code, message)
-
-
-def _senseless(why: str) -> ServerFault:
-    return ServerFault(f"the server answers what makes no sense: {why}")

@@ -1,22 +1,12 @@
-"""One file written over SFTP: a partial beside the destination, many writes under way, then a rename.
-
-There are no locks, so a partial of the usual name may be somebody's who is still writing. Going on with it is safe all the same: a
-token names one copy, so both write the same bytes to the same places, and nobody makes the file shorter. What was not confirmed when
-a process died may have holes, so the last `_WINDOW_BYTES` are written again, unless the partial was kept on purpose: then its time is
-`_KEPT`. A partial that is not gone on with is removed when it was kept, or when by the server's own clock nobody wrote to it for
-an hour; else a random name is used.
-"""
+"""One file written over SFTP: a partial beside the destination, many writes under way, then a rename."""
 
 from __future__ import annotations
 
 import os
 import stat
 
-from ..checksum.records import NamedTuple
 from .errors import Broken, LocalRefused, NoSpace, ServerFault, TransferError, Unreachable
-from .sftp_reader import handle_of
-from .sftp_tree import attributes_of, make_folders
-from .sftp_wire import (
+from .sftp_packets import (
     ATTRS,
     CLOSE,
     DATA,
@@ -27,7 +17,6 @@ from .sftp_wire import (
     FSTAT,
     LSTAT,
     NO_SUCH_FILE,
-    OPEN,
     REMOVE,
     RENAME,
     Fields,
@@ -36,6 +25,8 @@ from .sftp_wire import (
     raise_unless_ok,
     string,
 )
+from .sftp_partial import KEPT, WINDOW_BYTES, Partial, in_the_way, open_partial
+from .sftp_tree import attributes_of
 from .ssh import shown_path
 from .ssh_errors import error_of_status
 from .values import Receipt
@@ -46,18 +37,10 @@ if TYPE_CHECKING:
 
     from ..checksum.digest import Digest
     from .locations import Location
-    from .sftp_wire import Attributes, Packet, Wire
+    from .sftp_wire import Wire
     from .sftp_wires import Wires
     from .values import Incoming
 
-_NEW_FILE: Final = 0x02 | 0x08 | 0x20
-"""SSH_FXF_WRITE, SSH_FXF_CREAT and SSH_FXF_EXCL (section 6.3 of the draft)."""
-_READ_AND_WRITE: Final = 0x01 | 0x02
-_WINDOW_BYTES: Final = 4 << 20
-"""Written and not confirmed, at most."""
-_KEPT: Final = 0x5F77662D
-"""The time of the last change, in 2020, that tells of a partial that all its bytes were confirmed."""
-_ABANDONED_SECONDS: Final = 3600
 _POSIX_RENAME: Final = b"posix-rename@openssh.com"
 _STATVFS: Final = b"statvfs@openssh.com"
 _LAST_WORDS_SECONDS: Final = 5.0
@@ -103,7 +86,7 @@ class SftpWriter:
         """All of it comes in one view that stays until `commit`: it is sent together with what follows it."""
         self._waiting: set[int] = set()
         """Requests whose confirmation is still to come."""
-        self._window = max(4, _WINDOW_BYTES // wire.block)
+        self._window = max(4, WINDOW_BYTES // wire.block)
 
     def read_held(self, offset: int, view: memoryview) -> int:
         wire = self._the_wire()
@@ -216,7 +199,7 @@ class SftpWriter:
     def _rename_failed(self, wire: Wire, status: Status) -> TransferError:
         attributes = attributes_of(wire, self._path, LSTAT)
         if attributes is not None and stat.S_ISDIR(attributes.mode or 0):
-            return _in_the_way(self._path, "a folder")
+            return in_the_way(self._path, "a folder")
         if status.code == NO_SUCH_FILE:
             # Another process that goes on with the same copy has published or removed it.
             return Broken(f"{self._what('publish')}: its partial file is gone", host=wire.host)
@@ -252,7 +235,7 @@ class SftpWriter:
     def _mark_as_kept(self, wire: Wire) -> None:
         """Says of the partial that everything in it was confirmed."""
         self._confirm(0, Broken)
-        times = number(8) + number(_KEPT) + number(_KEPT)
+        times = number(8) + number(KEPT) + number(KEPT)
         wire.packet_of(wire.ask(FSETSTAT, self._handle, times))
 
     def _tidy_up_anew(self) -> None:
@@ -279,15 +262,6 @@ class SftpWriter:
         return error_of_status(status.code, status.message, self._what(doing), self._the_wire().host)
 
 
-class Partial(NamedTuple):
-    """A file that is open for writing."""
-
-    name: bytes
-    handle: bytes
-    held: int = 0
-    """Bytes that an earlier process wrote and that are surely there."""
-
-
 def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incoming: Incoming) -> SftpWriter:
     """A writer that owns the wire until it is committed or aborted. Raises after giving it back."""
     what = f"cannot write {shown_path(path)}"
@@ -295,7 +269,7 @@ def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incom
     try:
         if path.rpartition(b"/")[2] in (b"", b".", b".."):
             raise LocalRefused(f"{what}: it does not end with a name", remedy="name the file, not its folder")
-        partial = _open_partial(wire, path, incoming)
+        partial = open_partial(wire, path, incoming)
     except Status as status:
         wires.give(wire)
         raise error_of_status(status.code, status.message, what, wire.host) from None
@@ -303,107 +277,6 @@ def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incom
         wires.give(wire)
         raise
     return SftpWriter(wire, wires, location, path, partial, incoming.sha256 is not None)
-
-
-def _open_partial(wire: Wire, path: bytes, incoming: Incoming) -> Partial:
-    """A partial beside the destination, whose folders are made. What is at the destination is looked at in the same round trip."""
-    folder, slash, _ = path.rpartition(b"/")
-    usual = b"%s%s.wf-%s.part" % (folder, slash, incoming.token.encode("ascii"))
-    opened = _new_file(wire, usual, incoming.mode, wire.ask(LSTAT, string(path)), path)
-    if isinstance(opened, Status) and opened.code == NO_SUCH_FILE and folder:
-        make_folders(wire, folder)
-        opened = _new_file(wire, usual, incoming.mode)
-    if isinstance(opened, bytes):
-        return Partial(usual, opened)
-    there = attributes_of(wire, usual, LSTAT)
-    if there is None:
-        raise opened
-    if incoming.resume and incoming.size is not None:
-        found = _reopened(wire, usual, there, incoming.size)
-        if found is not None:
-            return found
-    other = b"%s%s.wf-%s.part" % (folder, slash, os.urandom(8).hex().encode("ascii"))
-    opened = _new_file(wire, other, incoming.mode)
-    if isinstance(opened, Status):
-        raise opened
-    now = Fields(wire.call(FSTAT, opened).body).attributes().modified
-    if _is_abandoned(there, now):
-        wire.packet_of(wire.ask(REMOVE, string(usual)))
-    return Partial(other, opened)
-
-
-def _new_file(
-    wire: Wire, name: bytes, mode: int | None, looking: int | None = None, path: bytes = b""
-) -> bytes | Status:
-    """The handle of a file that was not there before, or why there is none.
-
-    `looking` is the number of a question about `path` that is under way: what is there must be replaceable.
-    """
-    attributes = number(0) if mode is None else number(4) + number(mode & 0o777)
-    wire.ask(OPEN, string(name), number(_NEW_FILE), attributes)
-    opened: bytes | Status = b""
-    obstacle = ""
-    for _ in range(1 if looking is None else 2):
-        packet = wire.packet()
-        if packet.number == looking:
-            obstacle = _obstacle(packet)
-            continue
-        try:
-            opened = handle_of(packet)
-        except Status as status:
-            opened = status
-    if obstacle:
-        if isinstance(opened, bytes):
-            wire.forget({wire.ask(CLOSE, opened)})
-            wire.packet_of(wire.ask(REMOVE, string(name)))
-        raise _in_the_way(path, obstacle)
-    return opened
-
-
-def _obstacle(packet: Packet) -> str:
-    """What cannot be replaced by a file; empty for files, links and what is not there."""
-    if packet.kind != ATTRS:
-        return ""
-    kind = stat.S_IFMT(Fields(packet.body).attributes().mode or 0)
-    if kind == stat.S_IFDIR:
-        return "a folder"
-    return "" if kind in (0, stat.S_IFREG, stat.S_IFLNK) else "a device, FIFO or socket"
-
-
-def _in_the_way(path: bytes, what: str) -> LocalRefused:
-    return LocalRefused(
-        f"cannot write {shown_path(path)}: {what} is in its place", remedy="name another file, or remove that"
-    )
-
-
-def _reopened(wire: Wire, name: bytes, there: Attributes, size: int) -> Partial | None:
-    """A partial that an earlier process left; None if it cannot be gone on with."""
-    if not stat.S_ISREG(there.mode or 0) or there.size is None or there.size > size:
-        return None
-    try:
-        handle = handle_of(wire.call(OPEN, string(name), number(_READ_AND_WRITE), number(0)))
-    except Status:
-        return None
-    held = there.size if there.modified == _KEPT else max(0, there.size - _WINDOW_BYTES)
-    return Partial(name, handle, held)
-
-
-def _is_abandoned(there: Attributes, now: int | None) -> bool:
-    """Nobody writes to the partial any more. `now` is the server's own time."""
-    if not stat.S_ISREG(there.mode or 0) or there.modified is None:
-        return False
-    return there.modified == _KEPT or (now is not None and now - there.modified > _ABANDONED_SECONDS)
-
-
-def remove_kept(wire: Wire, names: list[bytes]) -> None:
-    """Removes those of the partials that were kept. What cannot be looked at stays."""
-    for name in names:
-        try:
-            there = attributes_of(wire, name, LSTAT)
-            if there is not None and _is_abandoned(there, None):
-                wire.packet_of(wire.ask(REMOVE, string(name)))
-        except Status:
-            continue
 
 
 def _rename(wire: Wire, partial: bytes, path: bytes) -> None:

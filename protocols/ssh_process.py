@@ -16,7 +16,7 @@ from .ssh_errors import error_of_words
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Final
+    from typing import BinaryIO, Final
 
     from ..credentials.kinds import Credential, SshKey
     from .context import Context
@@ -130,12 +130,11 @@ class ProcessChannel:
 
     def __init__(self, command: list[str | bytes], what: str, credential: Credential) -> None:
         import subprocess
-        from tempfile import TemporaryFile
 
         self.what = what
         self.silent = False
         self._credential = credential
-        self._errors = TemporaryFile()  # noqa: SIM115 - closed with the channel
+        self._errors = _nameless_file()
         try:
             process = subprocess.Popen(
                 command,
@@ -228,6 +227,15 @@ class ProcessChannel:
         else:
             process.wait()
         self._errors.close()
+
+
+def _nameless_file() -> BinaryIO:
+    """A file in memory, where the system has such: the temporary folder may be full. Not a pipe, which somebody must empty."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("ssh"), "r+b", buffering=0)
+    from tempfile import TemporaryFile
+
+    return TemporaryFile()
 
 
 def _enlarge(descriptor: int) -> None:

@@ -43,6 +43,11 @@ _KINDS: Final[dict[int, type[TransferError]]] = {
     507: NoSpace,
     511: Denied,
 }
+_REMEDIES: Final = {
+    407: "check the user and password of the proxy",
+    413: "the server takes no upload of this size: ask its operator to raise the limit, or free some quota",
+}
+"""Where the status says more than its class."""
 _EXCERPT_FROM: Final = 8 << 10
 _EXCERPT_MOST: Final = 200
 _RETRY_MOST: Final = 24 * 3600.0
@@ -74,8 +79,7 @@ def error_of(answer: Answer, what: str, host: str, *, writing: bool = False) -> 
     if said and said not in text:
         text += f": {said}"
     wait = retry_after(answer.headers) if status in (429, 503) else None
-    remedy = "check the user and password of the proxy" if status == 407 else ""
-    return kind_of(status, writing=writing)(text, host=host, retry_after=wait, remedy=remedy)
+    return kind_of(status, writing=writing)(text, host=host, retry_after=wait, remedy=_REMEDIES.get(status, ""))
 
 
 def _asked_for(fields: Fields) -> str:

@@ -114,6 +114,13 @@ def test_a_quick_run_says_that_it_judges_nothing(parts: dict[str, Any]) -> None:
     assert "too few rounds to judge anything" in text
 
 
+def test_notes_written_by_hand_outlive_the_next_run(parts: dict[str, Any]) -> None:
+    report = parts["report"]
+    first = report.document([], [], quick=False, notes="The machine was busy.")
+    assert report.notes_in(first) == "The machine was busy."
+    assert report.notes_in(report.document([], [], quick=False)) == ""
+
+
 def test_rows_are_kept_between_runs(parts: dict[str, Any], tmp_path: Path) -> None:
     rows, report = parts["rows"], parts["report"]
     kept = {"name": row_of(rows, rows.Finding("cpu", 0.5, 1.0, " s"))}

@@ -22,25 +22,28 @@ from wf.transfer.settings import Settings
 from wf.transfer.sinks import NullSink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from servers.nginx import Nginx
 
 TWO = QUICK._replace(processes=2)
 
 
-def children() -> list[int]:
-    """Process ids of those that this process has forked."""
-    found = []
+def children() -> set[int]:
+    """Process ids of those that this process has started."""
+    found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
-            found += [int(pid) for pid in (task / "children").read_text().split()]
+            found.update(int(pid) for pid in (task / "children").read_text().split())
     return found
 
 
 @pytest.fixture(autouse=True)
-def nobody_stays() -> object:
-    before = set(children())
-    yield
-    assert set(children()) <= before, "a process was left behind"
+def servers() -> Iterator[set[int]]:
+    """Processes that are none of the run's: servers of other tests."""
+    before = children()
+    yield before
+    assert children() <= before, "a process was left behind"
 
 
 def files(folder: Path, count: int, size: int = 10) -> list[Path]:
@@ -65,13 +68,13 @@ def test_every_request_is_done_once_and_reported_once(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_more_than_one_process_works(tmp_path: Path) -> None:
+def test_more_than_one_process_works(servers: set[int], tmp_path: Path) -> None:
     sources = files(tmp_path / "in", 600)
     seen: set[int] = set()
 
     class Watch(NullSink):
         def take(self, outcome: Outcome) -> None:
-            seen.update(children())
+            seen.update(children() - servers)
 
     execute(
         [transfer(n, path, tmp_path / f"out/{n}") for n, path in enumerate(sources)],
@@ -116,14 +119,16 @@ def test_errors_and_attempts_come_back_whole(tmp_path: Path) -> None:
     assert isinstance(done[2].error, errors.Mismatch)
 
 
-def test_what_a_killed_process_had_not_finished_is_done_by_the_others(tmp_path: Path) -> None:
+def test_what_a_killed_process_had_not_finished_is_done_by_the_others(
+    servers: set[int], tmp_path: Path
+) -> None:
     sources = files(tmp_path / "in", 3000)
     killed: list[int] = []
 
     class Kill(NullSink):
         def take(self, outcome: Outcome) -> None:
             if not killed:
-                killed.extend(children()[:1])
+                killed.extend(sorted(children() - servers)[:1])
                 os.kill(killed[0], signal.SIGKILL)
 
     done = execute(
@@ -137,14 +142,14 @@ def test_what_a_killed_process_had_not_finished_is_done_by_the_others(tmp_path: 
     assert len(list((tmp_path / "out").glob("[0-9]*"))) == 3000
 
 
-def test_a_run_whose_processes_are_all_killed_ends_and_says_so(tmp_path: Path) -> None:
+def test_a_run_whose_processes_are_all_killed_ends_and_says_so(servers: set[int], tmp_path: Path) -> None:
     sources = files(tmp_path / "in", 3000)
     killed: list[int] = []
 
     class Kill(NullSink):
         def take(self, outcome: Outcome) -> None:
             if not killed:
-                killed.extend(children())
+                killed.extend(children() - servers)
                 for pid in killed:
                     os.kill(pid, signal.SIGKILL)
 

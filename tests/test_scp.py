@@ -44,6 +44,13 @@ def old(shared: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
     return shared._replace(folder=folder)
 
 
+@pytest.fixture
+def one_connection(old: Sshd) -> Iterator[None]:
+    """For tests with many commands: they share one login."""
+    with old.one_connection():
+        yield
+
+
 @given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
 def test_a_quoted_name_is_one_word_and_no_option(name: bytes) -> None:
     (word,) = shlex.split(quoted(name).decode("latin-1"))
@@ -58,7 +65,7 @@ def test_a_shell_reads_quoted_names_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["-dash", "$(touch harm)'\";touch harm", "new\nline", "~", "*", " "])
-def test_hostile_names_are_written_read_and_removed(old: Sshd, name: str) -> None:
+def test_hostile_names_are_written_read_and_removed(old: Sshd, one_connection: None, name: str) -> None:
     there = store()
     location = place(old, scheme="scp").below(name)
     written(there, location, name.encode())

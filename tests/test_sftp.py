@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command_runs import COMMAND, wf_transfer
 from runs import execute, leftovers, sha256, transfer
 from servers.faults import REFUSE, closed_port, cut, fault_proxy, reset
 from servers.sshd import PASSWORD, PHRASE, Keys, Sshd, asyncssh_server, make_keys, rclone_sftp, sshd
@@ -588,6 +588,43 @@ def test_a_copy_is_verified_by_the_far_side(server: Sshd) -> None:
     assert (outcome.status, outcome.evidence) == ("done", "digest")
 
 
+# --- as a person has it
+
+
+def test_the_commands_know_the_scheme(server: Sshd, tmp_path: Path) -> None:
+    server.known_hosts.write_text("")
+    (tmp_path / "file").write_bytes(b"data")
+    there = place(server, "sub/file").url
+    refusal = wf_transfer(tmp_path, "cp", "file", there)
+    assert refusal.code == 78 and "--accept-new-host-keys" in refusal.err
+    assert wf_transfer(tmp_path, "cp", "--accept-new-host-keys", "file", there).code == 0
+    assert wf_transfer(tmp_path, "ls", place(server, "sub").url).lines() == ["file"]
+    assert sha256(b"data").hex in wf_transfer(tmp_path, "stat", "--digest", "sha256", there).out
+    assert wf_transfer(tmp_path, "rm", "-r", place(server, "sub").url).code == 0
+    assert os.listdir(server.folder) == []
+    assert wf_transfer(tmp_path, "ls", place(server, "sub").url).code == 1
+
+
+def test_a_killed_command_is_gone_on_with(server: Sshd, tmp_path: Path) -> None:
+    data = content(32 << 20)
+    (tmp_path / "file").write_bytes(data)
+    with fault_proxy(server.port) as passing:
+        server.trust(passing.port)
+        target = place(server, "file", port=passing.port).url
+        arguments = [*COMMAND, "cp", "--bwlimit", "8M", "file", target]
+        killed = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        while not any(path.stat().st_size > (12 << 20) for path in server.folder.glob(".wf-*.part")):
+            assert killed.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        killed.kill()
+        killed.wait()
+        sent = passing.bytes_up
+        assert wf_transfer(tmp_path, "cp", "file", target).code == 0
+        assert passing.bytes_up - sent < len(data) - (4 << 20), "it went on"
+    assert (server.folder / "file").read_bytes() == data
+    assert leftovers(server.folder) == []
+
+
 # --- other servers
 
 
@@ -650,22 +687,16 @@ def test_a_server_that_is_no_ssh_server_is_named_so(web: object, monkeypatch: py
     )
 
 
-def test_digest_of_a_large_file_is_that_of_all_its_bytes(server: Sshd) -> None:
-    """3 GiB, sparse: offsets beyond 32 bits."""
+def test_offsets_beyond_32_bits_are_offsets(server: Sshd) -> None:
+    """5 GiB, sparse."""
     path = server.folder / "sparse"
     with path.open("wb") as file:
-        file.truncate(3 << 30)
-        file.seek(-5, os.SEEK_END)
-        file.write(b"ended")
+        file.truncate(5 << 30)
+        file.seek((9 << 29) - 3)
+        file.write(b"middle")
     there = store()
     location = place(server, "sparse")
-    assert there.stat(location).size == 3 << 30
-    assert drained(there.open_read(location, start=(3 << 30) - 8)) == b"\0\0\0ended"
-    hashed = hashlib.sha256()
-    zeros = bytes(1 << 20)
-    for _ in range((3 << 10) - 1):
-        hashed.update(zeros)
-    hashed.update(zeros[:-5] + b"ended")
-    found = there.digest(location, "sha256")
-    assert found is not None and found.value == hashed.digest()
+    assert there.stat(location).size == 5 << 30
+    assert drained(there.open_read(location, start=(9 << 29) - 3, length=6)) == b"middle"
+    assert drained(there.open_read(location, start=(5 << 30) - 8)) == bytes(8)
     there.close()

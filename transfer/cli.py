@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code. A word like `cp` is a command only as the first argument."""
     _open_closed_streams()
     code = _flushed(_command(list(sys.argv[1:] if arguments is None else arguments)))
+    gc.enable()
     if arguments is None:
         _end_at_once(code)
     return code

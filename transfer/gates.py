@@ -16,8 +16,6 @@ workers that fail together made one discovery, not four.
 
 from __future__ import annotations
 
-import math
-
 from ..checksum.records import NamedTuple
 
 DOWN_AFTER = 4
@@ -87,7 +85,7 @@ def useful(gate: Gate, rate: float) -> int:
     """How many requests at a time are worth it when `rate` are answered in a second."""
     if not gate.nearest:
         return gate.most
-    return min(gate.most, gate.start + math.ceil(2 * rate * gate.nearest))
+    return min(gate.most, gate.start + int(2 * rate * gate.nearest))
 
 
 def shrunk(gate: Gate, rate: float) -> Gate:
