@@ -225,7 +225,7 @@ def goals(results: Results, wanted: Sequence[Ratio]) -> str:
         found = results.ratio(one)
         over = " + ".join(one.over)
         met = "met" if found <= one.goal else "**missed**"
-        lines.append(f"| {one.of} / {over} | {one.measure} | {found:.3g} | <= {one.goal:.3g} | {met} |")
+        lines.append(f"| {one.of} / {over} | {one.measure} | {found:.4g} | <= {one.goal:.3g} | {met} |")
     return "\n".join(lines) + "\n"
 
 

@@ -51,7 +51,7 @@ def findings_table(findings: Sequence[Finding]) -> str:
     lines = ["| what | found | goal | |", "| --- | ---: | ---: | --- |"]
     for one in findings:
         goal = f"<= {one.goal:.3g}{one.unit}" if one.goal is not None and judged(one) else "-"
-        lines.append(f"| {one.what} | {one.found:.3g}{one.unit} | {goal} | {verdict(one)} |")
+        lines.append(f"| {one.what} | {one.found:.4g}{one.unit} | {goal} | {verdict(one)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +74,7 @@ def summary(rows: Sequence[Row]) -> str:
         for one in row.findings:
             goal = f"<= {one.goal:.3g}{one.unit}" if judged(one) else "-"
             lines.append(
-                f"| {row.title} | {one.what} | {one.found:.3g}{one.unit} | {goal} | {verdict(one)} |"
+                f"| {row.title} | {one.what} | {one.found:.4g}{one.unit} | {goal} | {verdict(one)} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -116,7 +116,19 @@ def machine() -> str:
     if facts.exists():
         kibibytes = int(facts.read_text().split()[1])
         memory = f", {kibibytes / (1 << 20):.0f} GiB of memory"
-    return f"{measure.machine()}{memory}, {platform.machine()}"
+    return f"{measure.machine()}{memory}, {platform.machine()}{_generation()}"
+
+
+def _generation() -> str:
+    """Family and model, where the name of a processor does not tell which one it is."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    found = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+    return (
+        f", family {found['cpu family'].strip()} model {found['model'].strip()}"
+        if "cpu family" in found
+        else ""
+    )
 
 
 # --- kept rows

@@ -98,7 +98,7 @@ def https_many(bench: Bench) -> Row:
         "https-many",
         title,
         contenders,
-        [cpu(OURS, "curl -Z", 0)],
+        [cpu(OURS, "curl -Z", 0), *_beside_hash("curl -Z")],
         rounds=bench.scale.rounds,
         notes=["No goal."],
     )

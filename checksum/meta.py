@@ -72,13 +72,20 @@ def _joined(one: Expectation, other: Expectation, lfn: str) -> Expectation:
 # --- reading
 
 
+_MOST = 1 << 28
+"""Bytes of one document; a device or a file that is something else does not fill the memory."""
+
+
 def read_meta_files(paths: Iterable[str | bytes]) -> Expectations:
     """The expectations of several files. One that cannot be read or understood is left out and named in `faults`."""
     found = Expectations()
     for path in paths:
         try:
             with open(path, "rb") as file:
-                entries = list(load_meta(file.read(), origin=printable(path)))
+                document = file.read(_MOST + 1)
+            if len(document) > _MOST:
+                raise MetaError(f"{printable(path)}: larger than {_MOST} bytes")
+            entries = list(load_meta(document, origin=printable(path)))
         except OSError as error:
             found.faults.append(f"{printable(path)}: {error.strerror or type(error).__name__}")
         except MetaError as error:

@@ -1,10 +1,11 @@
 """SSH servers without SFTP: bytes as the old `scp` moved them, everything else by the commands of POSIX.
 
-The protocol of rcp, which `scp -O` still speaks: the sink says NUL, the source a line with mode, size and name, then the bytes and a NUL. A byte 1
-or 2 instead of a NUL begins a line that tells what went wrong (source(), sink() and response() of OpenSSH's scp.c).
+The protocol of rcp, which `scp -O` still speaks: the sink says NUL, the source a line with mode, size and name, then
+the bytes and a NUL. A byte 1 or 2 instead of a NUL begins a line that tells what went wrong (source(), sink() and
+response() of OpenSSH's scp.c).
 
-Names reach the far side as words of a command, quoted for a POSIX shell. Scripts are constants; names are their arguments.
-There are no ranges, no versions and no listings, and the size must be known before something is written.
+Names reach the far side as words of a command, quoted for a POSIX shell. Scripts are constants; names are their
+arguments. There are no ranges, no versions and no listings, and the size must be known before something is written.
 """
 
 from __future__ import annotations
@@ -41,12 +42,16 @@ if TYPE_CHECKING:
 
 _DONE: Final = b"wf-done"
 _LAST_WORDS_SECONDS: Final = 5.0
+_SCRIPT_SECONDS: Final = 3600.0
 _NOTHING: Final = memoryview(b"")
 
 # Each is the argument of one `sh -c`, in single quotes, so it holds none. `$1` and `$2` are names.
 _PUBLISH: Final = 'if [ -d "$2" ]; then echo "Is a directory"; else mv -f "$1" "$2" && echo wf-done; fi'
 _LOOK: Final = 'if [ -e "$1" ]; then ls -ldnL "$1" && echo wf-done; else echo "No such file"; fi'
-_MAKE: Final = 'if [ -d "$1" ]; then echo wf-done; elif [ -e "$1" ]; then echo "File exists"; else mkdir -p "$1" && echo wf-done; fi'
+_MAKE: Final = (
+    'if [ -d "$1" ]; then echo wf-done; elif [ -e "$1" ]; then echo "File exists"; '
+    'else mkdir -p "$1" && echo wf-done; fi'
+)
 _REMOVE: Final = (
     'if [ -h "$1" ] || [ ! -d "$1" ]; then rm -f "$1" && echo wf-done; '
     'elif [ "$2" = all ]; then rm -rf "$1" && echo wf-done; else echo "Is a directory"; fi'
@@ -199,6 +204,7 @@ class ScpStore:
             stream.send(b"\0")
             size = _announced_size(stream, doing)
             stream.about(doing, Broken)
+            stream.settled()
             stream.send(b"\0")
         except BaseException:
             stream.close()
@@ -233,6 +239,7 @@ class ScpStore:
         try:
             _insist_on_ok(stream, doing, Unreachable)
             stream.about(doing, Broken)
+            stream.settled()
             stream.send(b"C%04o %d f\n" % (mode, size))
             _insist_on_ok(stream, doing, Broken)
         except BaseException:
@@ -286,6 +293,8 @@ class ScpStore:
         words = b" ".join(name if name in (b"all", b"one") else quoted(name) for name in names)
         text = b"exec env LC_ALL=C sh -c 'exec 2>&1; " + script.encode("ascii") + b"' sh " + words
         stream = self._command(location, purpose, text, doing, context)
+        # `ssh` itself finds out that the host is gone; a large tree takes its time.
+        stream.about(doing, Unreachable, _SCRIPT_SECONDS if context is None else 0.0)
         try:
             stream.end_of_input()
             said = stream.rest()

@@ -59,7 +59,8 @@ class Partial(NamedTuple):
 
 
 def open_partial(wire: Wire, path: bytes, incoming: Incoming) -> Partial:
-    """A partial beside the destination, whose folders are made. What is at the destination is looked at in the same round trip."""
+    """A partial beside the destination, whose folders are made. What is at the destination is looked at in the same
+    round trip."""
     folder, slash, _ = path.rpartition(b"/")
     usual = b"%s%s.wf-%s.part" % (folder, slash, incoming.token.encode("ascii"))
     opened = _new_file(wire, usual, incoming.mode, wire.ask(LSTAT, string(path)), path)

@@ -1,7 +1,8 @@
 """One file read over SFTP, with many requests under way.
 
-A small file takes two round trips: open, then its attributes and its first block together. Of a large one as much is asked for
-beforehand as the far side and the network can have under way; the amount doubles while it is read, so that closing early wastes little.
+A small file takes two round trips: open, then its attributes and its first block together. Of a large one as much is
+asked for beforehand as the far side and the network can have under way; the amount doubles while it is read, so that
+closing early wastes little.
 """
 
 from __future__ import annotations

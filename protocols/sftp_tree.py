@@ -1,7 +1,8 @@
-"""Names at an SFTP server: looking at them, listing folders, making and removing them. Links are never followed when removing.
+"""Names at an SFTP server: looking at them, listing folders, making and removing them. Links are never followed when
+removing.
 
-SFTP 3 has no way to say "in the folder that I have open", so whoever may rename folders on the way to what is removed can lead
-the removal elsewhere, as with any program that removes by path.
+SFTP 3 has no way to say "in the folder that I have open", so whoever may rename folders on the way to what is removed
+can lead the removal elsewhere, as with any program that removes by path.
 """
 
 from __future__ import annotations
@@ -164,7 +165,8 @@ def joined(folder: bytes, name: bytes) -> bytes:
 
 
 def remove(wire: Wire, path: bytes, recursive: bool) -> None:
-    """Removes one name; with `recursive` a folder and what is in it. A trailing slash does not lead into a link. Raises Status."""
+    """Removes one name; with `recursive` a folder and what is in it. A trailing slash does not lead into a link.
+    Raises Status."""
     bare = path.rstrip(b"/")
     if bare.rpartition(b"/")[2] in (b"", b".", b".."):
         raise LocalRefused(

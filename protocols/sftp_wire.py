@@ -1,9 +1,9 @@
 """SFTP version 3 (draft-ietf-secsh-filexfer-02) as packets, over any channel.
 
-A `Wire` keeps many requests under way. What comes in goes into one ring, and packets are lent as views of it: nothing is copied
-that is delivered in order. Any call but `ask` may move the ring's content, so a view ends with the next call. While it waits to
-write it also reads, for a server that cannot get rid of its answers takes no more requests. A wire that raised anything but
-a `Status` is in an unknown state and says so in `broken`.
+A `Wire` keeps many requests under way. What comes in goes into one ring, and packets are lent as views of it: nothing
+is copied that is delivered in order. Any call but `ask` may move the ring's content, so a view ends with the next
+call. While it waits to write it also reads, for a server that cannot get rid of its answers takes no more requests. A
+wire that raised anything but a `Status` is in an unknown state and says so in `broken`.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class Wire:
         while fields.left:
             name = fields.string()
             self.extensions[name] = fields.string()
+        self._channel.settled()
         if b"limits@openssh.com" in self.extensions:
             self.block = self._limit()
 
@@ -150,7 +151,8 @@ class Wire:
     # --- requests
 
     def ask(self, kind: int, *fields: bytes | memoryview) -> int:
-        """Puts a request into the queue and returns its number. It is sent by `flush`, or before anything is waited for."""
+        """Puts a request into the queue and returns its number. It is sent by `flush`, or before anything is waited
+        for."""
         self._next = asked = (self._next + 1) & 0xFFFFFFFF
         length = 5 + sum(map(len, fields))
         self._out.append(_HEAD.pack(length, kind, asked) + b"".join(fields))

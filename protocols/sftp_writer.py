@@ -47,7 +47,8 @@ _LAST_WORDS_SECONDS: Final = 5.0
 
 
 class SftpWriter:
-    """Made by `open_writer`. Publishes by `posix-rename@openssh.com`, which replaces in one step, where the server has it."""
+    """Made by `open_writer`. Publishes by `posix-rename@openssh.com`, which replaces in one step, where the server
+    has it."""
 
     __slots__ = (
         "_handle",
@@ -149,7 +150,8 @@ class SftpWriter:
         return Receipt(size=size)
 
     def _closed(self, wire: Wire) -> int | None:
-        """The size that the server tells, after every write and the close were confirmed: a quota may speak up only then."""
+        """The size that the server tells, after every write and the close were confirmed: a quota may speak up only
+        then."""
         attributes = wire.ask(FSTAT, self._handle)
         closing = wire.ask(CLOSE, self._handle)
         self._handle = b""

@@ -1,9 +1,9 @@
 """What everything over SSH shares: whom a location means, what its path is there, and how channels are opened.
 
-A channel is one conversation with one program at the far side: the SFTP subsystem, or a command. Two things make them:
-the `ssh` program (`ssh_process.py`), which brings the user's configuration, agent and jump hosts; and paramiko
-(`ssh_paramiko.py`), where there is no such program, or where a password or a pass phrase is to be presented, which `ssh`
-takes from a terminal only.
+A channel is one conversation with one program at the far side: the SFTP subsystem, or a command. Two things make
+them: the `ssh` program (`ssh_process.py`), which brings the user's configuration, agent and jump hosts; and paramiko
+(`ssh_paramiko.py`), where there is no such program, or where a password or a pass phrase is to be presented, which
+`ssh` takes from a terminal only.
 
 A path is absolute; `/~/` begins one in the home folder of the account. Everything else in it is literal.
 """
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         def wait(self, seconds: float, *, to_write: bool) -> None:
             """Returns when something can be read or, with `to_write`, written; at the latest after `seconds`."""
 
+        def settled(self) -> None:
+            """What was said until now was about logging in, and is no reason for what fails later."""
+
         def end_of_input(self) -> None:
             """Nothing more will be written."""
 
@@ -60,7 +63,8 @@ if TYPE_CHECKING:
 
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%][A-Za-z0-9_.:%-]*")
-# The user's own configuration may hand both to a shell (ProxyCommand, Match exec); what could mean something there is refused.
+# The user's own configuration may hand both to a shell (ProxyCommand, Match exec): what could mean something there is
+# refused.
 _USER: Final = re.compile(r"[^-\x00-\x20\x7f'\"`$\\;&<>|(){}][^\x00-\x20\x7f'\"`$\\;&<>|(){}]*")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 

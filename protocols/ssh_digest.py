@@ -27,8 +27,8 @@ _GREETING_LINES: Final = 200
 _SLOWEST: Final = 10e6
 """Bytes per second that the far side hashes at least."""
 _NO_NAME: Final = b"\xff\xff\xff\xff"
-"""Sent first. No file has that name; and an SFTP server that was started in the command's place (ForceCommand) takes it for the
-length of a packet, finds it too long, and ends, instead of waiting for the rest."""
+"""Sent first. No file has that name; and an SFTP server that was started in the command's place (ForceCommand) takes
+it for the length of a packet, finds it too long, and ends, instead of waiting for the rest."""
 _HEX: Final = re.compile(rb"\\?([0-9a-f]{32,128})\b")
 
 # POSIX sh inside one pair of single quotes, so that whatever login shell there is hands it to sh as it stands.

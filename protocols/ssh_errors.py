@@ -30,14 +30,17 @@ class NoSubsystem(Unsupported):
 
 
 _REACH_IT: Final = Unreachable.default_remedy
-_DROPPED: Final = "the server may be limiting how many log in at once (MaxStartups), or it is a firewall's doing: run again later, or with a smaller -n"
+_DROPPED: Final = (
+    "the server may be limiting how many log in at once (MaxStartups), or it is a firewall's doing: "
+    "run again later, or with a smaller -n"
+)
 
 SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|[Hh]ost key .*has changed|REVOKED HOST KEY|host key is marked as revoked",
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|[Hh]ost key .*has changed|REVOKED HOST KEY|marked as revoked",
         Misconfigured,
         (
-            "the host shows another key than the one that is known: if it was really set up anew, ask its operator for the new "
+            "the host shows another key than the one that is known: if it was set up anew, ask its operator for the "
             "fingerprint and take the old key out with ssh-keygen -R; if not, somebody is in between"
         ),
     ),
@@ -64,14 +67,14 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
         "check the user name, and that the public key is in the account's authorized_keys: ssh -v shows what was tried",
     ),
     (
-        r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad|no argument after|Can't open user config",
+        r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad|Can't open user config",
         Misconfigured,
         "correct the ssh configuration",
     ),
     (
         r"Unable to negotiate|no matching [a-z ]+ found",
         Misconfigured,
-        "the server offers only what this ssh does not accept any more: see the Legacy page of OpenSSH, and set the algorithms for this host in ~/.ssh/config",
+        "the server offers only what this ssh accepts no more: allow it for this host alone in ~/.ssh/config",
     ),
     (
         r"subsystem request failed|Subsystem request",
@@ -79,7 +82,7 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
         "the server runs no SFTP: its operator can switch the subsystem on",
     ),
     (
-        r"administratively prohibited|session open refused|Session open|mux_client_request_session|open failed: connect failed",
+        r"administratively prohibited|[Ss]ession open refused|mux_client_request_session|open failed: connect",
         Busy,
         "the server allows no more sessions (MaxSessions): use a smaller -n",
     ),
@@ -89,17 +92,17 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
         "check the host name",
     ),
     (
-        r"Connection refused|No route to host|Network is unreachable|Connection timed out|Operation timed out|timed out during banner|Timeout, server|Permission denied for",
+        r"Connection refused|No route to host|Network is unreachable|timed out|Timeout, server",
         Unreachable,
         _REACH_IT,
     ),
     (
-        r"kex_exchange_identification|ssh_exchange_identification|banner exchange|Not allowed at this time|Exceeded MaxStartups|Error reading SSH protocol banner",
+        r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner",
         Unreachable,
         _DROPPED,
     ),
     (
-        r"ssh_dispatch_run_fatal|message authentication code incorrect|Bad packet length|Corrupted MAC|incomplete message",
+        r"ssh_dispatch_run_fatal|message authentication code incorrect|Bad packet length|Corrupted MAC",
         Broken,
         Broken.default_remedy,
     ),
@@ -118,6 +121,8 @@ def error_of_words(
     for pattern, found, remedy in SAID:
         match = re.search(pattern, words)
         if match is not None:
+            if found is Unreachable:
+                found = kind
             what = f"{doing}: {_line_of(words, match)}"
             presented = _presented(credential) if found is Denied else ""
             return found(what + presented, host=host, remedy=remedy)
@@ -170,7 +175,8 @@ STATUSES: Final[dict[int, type[TransferError]]] = {
     21: NotFound,  # SSH_FX_LINK_LOOP
     24: LocalRefused,  # SSH_FX_FILE_IS_A_DIRECTORY
 }
-"""Status codes of SFTP 3 (draft-ietf-secsh-filexfer-02, section 7), and those of later versions that servers use all the same."""
+"""Status codes of SFTP 3 (draft-ietf-secsh-filexfer-02, section 7), and those of later versions that servers use all
+the same."""
 
 _FULL: Final = re.compile(r"no space|disk full|quota", re.IGNORECASE)
 

@@ -1,7 +1,8 @@
 """Channels of paramiko, for passwords and pass phrases, and for machines without the `ssh` program.
 
-The user's configuration, known hosts included, counts here too (`ssh_settings.py`). One connection carries all channels of an account. Host
-keys are verified: an unknown one is refused unless `Context.accept_new_host_keys`, a changed one always.
+The user's configuration, known hosts included, counts here too (`ssh_settings.py`). One connection carries all
+channels of an account. Host keys are verified: an unknown one is refused unless `Context.accept_new_host_keys`, a
+changed one always.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ class ParamikoOpener:
         raise self._said("Permission denied (publickey)") from last
 
     def _keys(self, side: FarSide) -> Iterator[paramiko.PKey]:
-        """With its certificate first, then without: a certificate whose authority the server does not know must not hide the key."""
+        """With its certificate first, then without: a certificate whose authority the server does not know must not
+        hide the key."""
         import paramiko
 
         from ..credentials.kinds import SshAgent, SshKey
@@ -213,6 +215,9 @@ class ParamikoChannel:
         if to_write:
             seconds = 0.0 if self.raw.send_ready() else min(seconds, 0.005)
         select.select([self.raw.fileno()], [], [], seconds)
+
+    def settled(self) -> None:
+        """paramiko keeps no words."""
 
     def end_of_input(self) -> None:
         self.raw.shutdown_write()

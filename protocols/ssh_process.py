@@ -1,7 +1,7 @@
 """Channels of the `ssh` program: its configuration, agent, jump hosts and known hosts are the user's own.
 
-One process is one channel. `ssh` gets a session of its own, so that a signal to our terminal does not end it before we have
-tidied up, and can ask nobody anything (BatchMode). Nothing secret is in its arguments.
+One process is one channel. `ssh` gets a session of its own, so that a signal to our terminal does not end it before
+we have tidied up, and can ask nobody anything (BatchMode). Nothing secret is in its arguments.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class ProcessChannel:
     __slots__ = (
         "_credential",
         "_errors",
+        "_heard",
         "_input",
         "_output",
         "_poll",
@@ -135,6 +136,7 @@ class ProcessChannel:
         self.silent = False
         self._credential = credential
         self._errors = _nameless_file()
+        self._heard = 0
         try:
             process = subprocess.Popen(
                 command,
@@ -181,6 +183,9 @@ class ProcessChannel:
                 self._poll.unregister(self._input)
         self._poll.poll(max(0, round(seconds * 1000)))
 
+    def settled(self) -> None:
+        self._heard = os.fstat(self._errors.fileno()).st_size
+
     def end_of_input(self) -> None:
         if self._writing:
             self._poll.unregister(self._input)
@@ -202,7 +207,7 @@ class ProcessChannel:
     def _words(self) -> str:
         try:
             size = os.fstat(self._errors.fileno()).st_size
-            start = max(0, size - _WORDS_MOST)
+            start = max(self._heard, size - _WORDS_MOST)
             return os.pread(self._errors.fileno(), _WORDS_MOST, start).decode("utf-8", "replace")
         except (OSError, ValueError):
             return ""
@@ -230,7 +235,8 @@ class ProcessChannel:
 
 
 def _nameless_file() -> BinaryIO:
-    """A file in memory, where the system has such: the temporary folder may be full. Not a pipe, which somebody must empty."""
+    """A file in memory, where the system has such: the temporary folder may be full. Not a pipe, which somebody must
+    empty."""
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("ssh"), "r+b", buffering=0)
     from tempfile import TemporaryFile

@@ -52,6 +52,10 @@ class Stream:
         self._kind = kind
         self._limit = seconds or self._context.stall
 
+    def settled(self) -> None:
+        """The far side does what it was asked to."""
+        self._channel.settled()
+
     def send(self, *pieces: bytes | memoryview) -> None:
         """Consumes all of the pieces."""
         left: list[bytes | memoryview] = [piece for piece in pieces if len(piece)]

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from wf.protocols.conformance_tools import (
     content,
     digest_of,
     drained,
+    error_of,
     make_context,
     odd_names,
     refused,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wf.credentials.kinds import Credential
+    from wf.protocols.errors import TransferError
 
 TOKEN = "0123456789abcdef"
 USUAL = f".wf-{TOKEN}.part"
@@ -253,17 +256,28 @@ def test_a_server_that_lets_nobody_more_in_is_tried_again(
         assert outcome.status == "done"
 
 
-def test_thirty_at_once_all_get_through_in_the_end(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_thirty_at_once_those_who_are_dropped_are_told_to_come_again(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with sshd(keys, "MaxStartups 3:50:6") as narrow:
         use(narrow, monkeypatch)
-        files = [planted(narrow, f"from/{number}", content(number * 1000)) for number in range(30)]
-        crowd = SFTP._replace(connections_start=30, connections_most=30)
-        run = execute(
-            [transfer(number, source, narrow.folder / f"to/{number}") for number, source in enumerate(files)],
-            crowd,
-            credentials=Credentials({}),
-        )
-        assert run.statuses == ["done"] * 30
+        location = planted(narrow, "file", b"data")
+
+        def read(number: int) -> TransferError | None:
+            there = store()
+            try:
+                return error_of(lambda: drained(there.open_read(location)))
+            finally:
+                there.close()
+
+        left = 30
+        with ThreadPoolExecutor(left) as crowd:
+            while left:
+                errors = [error for error in crowd.map(read, range(left)) if error is not None]
+                for error in errors:
+                    assert type(error) is Unreachable and "MaxStartups" in error.remedy, repr(error)
+                assert len(errors) < left, "none got through"
+                left = len(errors)
 
 
 def test_one_login_serves_many_files(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
