@@ -79,7 +79,9 @@ def error_of(answer: Answer, what: str, host: str, *, writing: bool = False) -> 
     if said and said not in text:
         text += f": {said}"
     wait = retry_after(answer.headers) if status in (429, 503) else None
-    return kind_of(status, writing=writing)(text, host=host, retry_after=wait, remedy=_REMEDIES.get(status, ""))
+    return kind_of(status, writing=writing)(
+        text, host=host, retry_after=wait, remedy=_REMEDIES.get(status, "")
+    )
 
 
 def _asked_for(fields: Fields) -> str:

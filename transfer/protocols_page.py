@@ -42,7 +42,9 @@ EXTRAS: Final = (
         False,
     ),
     Extra("gcs", ("google.auth", "google_crc32c"), "credentials for Google Cloud Storage, and its checksum"),
-    Extra("ssh", ("paramiko",), "passwords and pass phrases for SFTP, and SFTP where there is no ssh program"),
+    Extra(
+        "ssh", ("paramiko",), "passwords and pass phrases for SFTP, and SFTP where there is no ssh program"
+    ),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
     Extra("crc", ("awscrt", "google_crc32c"), "crc32c and crc64nvme at the speed of the processor"),
