@@ -200,6 +200,9 @@ class ParamikoChannel:
             return self.raw.send(bytes(packet))
         except TimeoutError:
             return 0
+        except EOFError:
+            # What paramiko raises when the socket under it is gone, beside OSError.
+            raise ConnectionResetError("the connection was cut") from None
 
     def read(self, view: memoryview) -> int:
         self.raw.settimeout(0.0)
@@ -207,6 +210,8 @@ class ParamikoChannel:
             data = self.raw.recv(min(len(view), 256 << 10))
         except TimeoutError:
             return -1
+        except EOFError:
+            raise ConnectionResetError("the connection was cut") from None
         view[: len(data)] = data
         return len(data)
 

@@ -2,11 +2,6 @@
 
 import os
 
-import pytest
-
-# Before anything imports it: the shipped suite then shows values when it fails, as test modules do.
-pytest.register_assert_rewrite("wf.protocols")
-
 # Loopback is not exempt from proxies: what happens to be set here would be asked for the tests' own servers.
 for _name in [name for name in os.environ if name.lower().endswith("_proxy") or name == "OSG_SQUID_LOCATION"]:
     del os.environ[_name]

@@ -191,7 +191,9 @@ def _pump(job: Pour, reader: Reader, view: memoryview, writer: Writer, hashing: 
         return kernel_copy(
             reader, view, reader.descriptor, writer.descriptor, size, hashing, limits, meter, held
         )
-    return pump(reader, view, writer, hashing, limits, meter, _Resumption(job, reader), held, job.transfer.size)
+    return pump(
+        reader, view, writer, hashing, limits, meter, _Resumption(job, reader), held, job.transfer.size
+    )
 
 
 class _Resumption:

@@ -78,6 +78,8 @@ def _remote_danger(target: Location) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         return "written with `..`, so that nobody can say what it is"
+    if target.scheme in ("sftp", "scp") and parts == ["~"]:
+        return "a home directory"
     if target.scheme in ("s3", "s3s", "gs"):
         return "" if len(parts) > 1 else "a whole bucket"
     return "" if parts else "the root of the service"
