@@ -25,6 +25,10 @@ class Shape(StrEnum):
     """The service copies between two of its own locations without the bytes passing through us."""
     LINKER = "linker"
     """A local file can be linked or moved to its place."""
+    RESOLVER = "resolver"
+    """Its names are logical: a catalogue or director tells where the bytes are."""
+    SERVICE = "service"
+    """The service takes many copies or removals as one task and does them by itself."""
 
 
 class Publish(StrEnum):
@@ -88,6 +92,8 @@ class Capability(NamedTuple):
     """Algorithms a third-party copy reports of its result; empty: such a copy cannot satisfy an expected digest."""
     copy_between_services: bool = False
     """Two services that both have it may copy between them; each store's `copy` raises `Unsupported` where they cannot."""
+    task_items_most: int = 10_000
+    """Items of one managed task of a service."""
     existing: str = "overwrite"
     """What `--existing` defaults to for destinations of this protocol."""
     credentials: tuple[str, ...] = ()

@@ -9,17 +9,41 @@ if TYPE_CHECKING:
     import ssl
     import threading
     from collections.abc import Callable
+    from threading import Lock
     from typing import Protocol as TypingProtocol
+    from typing import TypeVar
 
     from ..credentials.kinds import Credential
     from .locations import Location
     from .proxies import Proxies
+
+    T = TypeVar("T")
 
     class Log(TypingProtocol):
         """What protocols may say aside: rarely, and never for a success."""
 
         def warning(self, text: str, *values: object) -> None: ...
         def debug(self, text: str, *values: object) -> None: ...
+
+
+class Shared:
+    """What the stores of all workers of one run have in common, each made once. Safe for all threads."""
+
+    def __init__(self) -> None:
+        from threading import Lock
+
+        self._lock = Lock()
+        self._locks: dict[tuple[str, ...], Lock] = {}
+        self._made: dict[tuple[str, ...], object] = {}
+
+    def get(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        with self._lock:
+            lock = self._locks.setdefault(key, type(self._lock)())
+        with lock:
+            if key not in self._made:
+                self._made[key] = make()
+            made: T = self._made[key]  # type: ignore[assignment]
+            return made
 
 
 BUFFER_BYTES = 1 << 20
@@ -36,6 +60,7 @@ class Context:
         "_part",
         "_proxies",
         "_renew",
+        "_shared",
         "accept_new_host_keys",
         "buffer",
         "connect",
@@ -61,6 +86,7 @@ class Context:
         proxies: Callable[[], Proxies] | None = None,
         renew: Callable[[Location, str, Credential], Credential | None] | None = None,
         accept_new_host_keys: bool = False,
+        shared: Shared | None = None,
     ) -> None:
         # Page-aligned: a bytearray of this size starts 16 bytes into a page, where the kernel copies slowly.
         self.buffer = mmap.mmap(-1, BUFFER_BYTES)
@@ -85,6 +111,7 @@ class Context:
         """The key of an SSH host that was never seen before may be believed and recorded. A changed one never."""
         self._proxies = proxies
         self._renew = renew
+        self._shared = shared if shared is not None else Shared()
         self._part: mmap.mmap | None = None
 
     @property
@@ -98,6 +125,14 @@ class Context:
         All workers together renew it once. Try again once with the answer, not more. Raises `MissingCredential`.
         """
         return self._renew(location, purpose, credential) if self._renew is not None else None
+
+    def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What `make` returned when a worker of this run first asked for `key`: the same object for all workers.
+
+        Others that ask meanwhile wait. If `make` raises, the next one who asks tries again. What is shared must be
+        immutable or have locks of its own.
+        """
+        return self._shared.get(key, make)
 
     def for_last_words(self, seconds: float) -> Context:
         """A context with the same buffers that the end of the run does not stop, for cleaning up within `seconds`."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..checksum.digest import Digest
     from .locations import Location
-    from .values import CopyStep, Entry, Incoming, Part, Receipt, Token
+    from .values import CopyStep, Entry, Group, Incoming, Item, Part, Receipt, Resolved, TaskProgress, Token
 
 
 class Reader(Protocol):
@@ -181,3 +181,48 @@ class Linker(Protocol):
 
     def move(self, source: Location, destination: Location) -> Receipt:
         """The file itself, moved. Across file systems it raises `Unsupported`: the engine copies and removes."""
+
+
+class Resolver(Protocol):
+    """Logical names. The store that offers it takes them in all its methods, and takes what it resolved them to as well.
+
+    The engine resolves the ends of a transfer before the first attempt, so that limits, cooling and fail-over are those of
+    the places where the bytes are. What `resolve` learns for all workers belongs into `Context.shared`.
+    """
+
+    def resolve(self, location: Location, purpose: str) -> tuple[Resolved, ...]:
+        """The places to `"read"` from or `"write"` to, best first; at least one. `NotFound` for a name nobody knows.
+
+        Each is made by `locations.resolved`. One question at the catalogue or director; the object itself is not touched.
+        """
+
+
+class Service(Protocol):
+    """Many copies, or many removals, as one managed task. The store that offers it opens single objects as well.
+
+    A task outlives us. So `prepare` gives it a name that is written down before `submit`, and submitting the same name
+    twice is one task.
+    """
+
+    def local_twin(self, location: Location) -> Location | None:
+        """The name under which this service itself reaches a local file, so that it can be an end of a task; else None.
+
+        Asked for the local end of a transfer whose other end is of this protocol."""
+
+    def group(self, item: Item) -> str:
+        """Items with the same answer may share a task. Pure. Raises what makes this item impossible: it fails alone."""
+
+    def prepare(self, group: Group) -> str:
+        """The submission of this group: one of an earlier process that is found by `group.mark` and still under way, else a
+        new one. Nothing has begun when it returns. It may be written to disk."""
+
+    def submit(self, group: Group, submission: str) -> str:
+        """The handle of the task. The same submission again is the same task, also in a later process."""
+
+    def poll(self, group: Group, handle: str) -> TaskProgress:
+        """How far the task is. Any worker's store, also of a later process, may ask: what was told before is not kept here,
+        so results that come twice are taken once."""
+
+    def cancel(self, group: Group, handle: str) -> TaskProgress:
+        """Ends the task and tells what had become of its items until then; without waiting for long. Items without a result
+        are not done. A task that is over already is no error."""

@@ -81,6 +81,8 @@ class Location(NamedTuple):
     kind: str = ""
     problem: str = ""
     """Why this location cannot be used although its batch is well formed: an unset variable."""
+    logical: str = ""
+    """The URL in the batch, where a resolver has put this location in its place; else empty."""
 
     @property
     def path(self) -> str:
@@ -187,6 +189,16 @@ def _bare(
         raise ValueError("a variable cannot stand for the scheme of a URL")
     text, problem = _expand(url, environment)
     return Location(text, "file", "", 0, intern(site), priority, intern(kind), problem)
+
+
+def resolved(logical: Location, url: str, *, scheme: str = "") -> Location:
+    """`url` in the place of `logical`, whose bytes are there. Site, priority and kind stay.
+
+    `scheme` names the protocol that is to open it, where that is not the one of the URL's own scheme.
+    Raises ValueError for a URL that cannot be taken apart.
+    """
+    found = parse_location(url, site=logical.site, priority=logical.priority, kind=logical.kind)
+    return found._replace(scheme=scheme or found.scheme, logical=logical.logical or logical.url)
 
 
 @lru_cache(maxsize=256)

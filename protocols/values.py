@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..checksum.digest import Digest
+    from .errors import TransferError
     from .locations import Location
 
 
@@ -50,6 +51,8 @@ class Receipt(NamedTuple):
     size: int | None = None
     version: str | None = None
     digests: tuple[Digest, ...] = ()
+    compared: bool = False
+    """The service itself has compared the checksums of both ends: a managed task that was asked to."""
 
 
 class CopyStep(NamedTuple):
@@ -59,6 +62,48 @@ class CopyStep(NamedTuple):
     handle: str = ""
     again: float = 0.0
     bytes: int = 0
+
+
+class Resolved(NamedTuple):
+    """One place where the bytes of a logical name are, as a resolver tells it.
+
+    Size and digests are what its catalogue says: they become expectations where the batch has none.
+    """
+
+    location: Location
+    size: int | None = None
+    digests: tuple[Digest, ...] = ()
+
+
+class Item(NamedTuple):
+    """One copy of a managed task, or with `source` None one removal."""
+
+    source: Location | None
+    destination: Location
+    size: int | None = None
+    expected: Digest | None = None
+    recursive: bool = False
+
+
+class Group(NamedTuple):
+    """What one managed task is to do."""
+
+    items: tuple[Item, ...]
+    mark: str
+    """32 hexadecimal digits of the items: a later process with the same ones has the same mark."""
+    deadline: float | None = None
+    """Seconds since 1970 after which nobody waits for the task any more."""
+
+
+class TaskProgress(NamedTuple):
+    """What became of a managed task since the last question."""
+
+    results: tuple[tuple[int, Receipt | TransferError], ...] = ()
+    """Index of an item, and what became of it: each item once."""
+    again: float | None = None
+    """Seconds after which to ask again; None: the task is over, and every item has had its result."""
+    bytes: int = 0
+    """Moved so far, by all items together."""
 
 
 MARK_DIGITS = 6

@@ -43,7 +43,7 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
     transfer = work.request
     assert isinstance(transfer, Transfer)
     if transfer.verify_remote and transfer.expected is None:
-        raise _nothing_to_verify()
+        raise nothing_to_verify()
     if work.spool is None:
         present = already_there(transfer, work, worker)
         if present is not None:
@@ -79,7 +79,7 @@ def _stage_what_can_be_read_once(work: Work, worker: Worker) -> None:
     work.stage = work.stage or is_stream(work.source, worker)
 
 
-def _nothing_to_verify() -> Unverified:
+def nothing_to_verify() -> Unverified:
     error = Unverified(
         "verify_checksum_remote was asked for, but no checksum is expected",
         end=End.NEITHER,
@@ -97,7 +97,7 @@ def route_of(work: Work, worker: Worker) -> Route:
     if work.stage or work.spool is not None:
         return Route.STAGED
     route = decision(worker.plan, transfer, source, work.destination).route
-    if route is Route.THIRD_PARTY and work.no_service_copy:
+    if route in (Route.THIRD_PARTY, Route.MANAGED) and work.no_service_copy:
         return Route.STAGED if worker.plan.settings.stage_through_file else Route.STREAMED
     return route
 

@@ -12,16 +12,16 @@ import threading
 import time
 from collections import deque
 
-from ..protocols.capability import Capability
+from ..protocols.capability import Capability, Shape
 from . import gates
 from .gates import Gate
 from .requests import MakeDirectory, Remove, Transfer
-from .work import Work
+from .work import Task, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Final
+    from typing import Final, TypeAlias
 
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .requests import Request
 
     Key = tuple[str, str]
+    Item: TypeAlias = Request | Work | Task | Parting
 
 SLICE: Final = 0.1
 """Seconds after which a worker leaves a lane if other lanes have work."""
@@ -58,12 +59,16 @@ def _gates_of(key: Key) -> tuple[str, ...]:
 class Lane:
     """The queue between two endpoints."""
 
-    __slots__ = ("entered", "gates", "key", "queue", "searched")
+    __slots__ = ("alone", "entered", "gates", "inside", "key", "queue", "searched")
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, *, alone: bool = False) -> None:
         self.key = key
         self.gates = _gates_of(key)
-        self.queue: deque[Request | Work | Parting] = deque()
+        self.queue: deque[Item] = deque()
+        self.alone = alone
+        """One worker at a time: what lies here probably goes into one task of a service."""
+        self.inside = 0
+        """Workers that are in it and hold places."""
         self.entered = 0.0
         """When the last worker entered."""
         self.searched = 0.0
@@ -111,7 +116,7 @@ class Dispatcher:
         """How many requests each endpoint has answered since its limit was last looked at."""
         self._looked: dict[str, float] = {}
         """When that was."""
-        self._heap: list[tuple[float, int, Work]] = []
+        self._heap: list[tuple[float, int, Work | Task]] = []
         self._due = _NEVER
         """When the first of the heap is."""
         self._sequence = 0
@@ -130,7 +135,7 @@ class Dispatcher:
                 self._queue(_first_key(request, self._plan), request)
             self._wake()
 
-    def again(self, work: Work, delay: float = 0.0) -> None:
+    def again(self, work: Work | Task, delay: float = 0.0) -> None:
         """Queues a request in progress once more, in the lane of its present ends, after `delay` seconds."""
         with self._lock:
             if delay > 0:
@@ -153,12 +158,10 @@ class Dispatcher:
             self._over = True
             self._changed.notify_all()
 
-    def drain(self) -> list[Request | Work | Parting]:
+    def drain(self) -> list[Item]:
         """Empties the queue after a stop: everything that has no outcome yet and is in nobody's hands."""
         with self._lock:
-            left: list[Request | Work | Parting] = [
-                item for lane in self._lanes.values() for item in lane.queue
-            ]
+            left: list[Item] = [item for lane in self._lanes.values() for item in lane.queue]
             left.extend(work for _, _, work in self._heap)
             self._lanes.clear()
             self._rotation.clear()
@@ -188,7 +191,7 @@ class Dispatcher:
                 self._idle -= 1
         return None
 
-    def next(self, entry: Entry) -> Work | Parting | None:
+    def next(self, entry: Entry) -> Work | Task | Parting | None:
         """The next request of the lane; None when the worker must leave it."""
         lane = entry.lane
         if self._stop.is_set() or self._others_are_due(entry, time.monotonic()):
@@ -202,6 +205,20 @@ class Dispatcher:
             return Work(item, self._plan.settings.seed, time.monotonic())
         return item
 
+    def gather(self, entry: Entry, most: int) -> list[Work]:
+        """Up to `most` further requests of the lane, for one task of a service."""
+        taken: list[Work] = []
+        others: list[Item] = []
+        while len(taken) < most and (item := _taken(entry.lane)) is not None:
+            if isinstance(item, (Transfer, MakeDirectory, Remove)):
+                taken.append(Work(item, self._plan.settings.seed, time.monotonic()))
+            elif isinstance(item, Work):
+                taken.append(item)
+            else:
+                others.append(item)
+        entry.lane.queue.extend(others)
+        return taken
+
     def _others_are_due(self, entry: Entry, now: float) -> bool:
         """The stay is over and something else waits. Reads without the lock: a moment's delay does no harm."""
         if now <= entry.until:
@@ -212,6 +229,7 @@ class Dispatcher:
         """Gives the worker's places at both endpoints back."""
         with self._lock:
             if entry.holds_places:
+                entry.lane.inside -= 1
                 for name in entry.lane.gates:
                     self._active[name] -= 1
             if entry.lane.queue and entry.lane not in self._rotation:
@@ -291,13 +309,17 @@ class Dispatcher:
         self._gates[name] = gates.grown(gate, now, rate) if idle else gate
         self._answers[name], self._looked[name] = 0, now
 
-    def _queue(self, key: Key, item: Request | Work | Parting) -> None:
+    def _queue(self, key: Key, item: Item) -> None:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key)
+            lane = self._lanes[key] = Lane(key, alone=self._has_service(key))
         if not lane.queue and lane not in self._rotation:
             self._rotation.append(lane)
         lane.queue.append(item)
+
+    def _has_service(self, key: Key) -> bool:
+        capabilities = (self._plan.registry.capability(name.partition(":")[0]) for name in key if name)
+        return any(found is not None and found.offers(Shape.SERVICE) for found in capabilities)
 
     def _wake(self) -> None:
         if self._idle:
@@ -324,8 +346,11 @@ class Dispatcher:
                 return None, gate.cooling_until
             if self._active.get(name, 0) >= gate.limit:
                 return None, None
+        if lane.alone and lane.inside:
+            return None, None
         for name in lane.gates:
             self._active[name] = self._active.get(name, 0) + 1
+        lane.inside += 1
         lane.entered = now
         return Entry(lane, now + SLICE), None
 
@@ -349,14 +374,14 @@ class Dispatcher:
         return gate
 
 
-def _taken(lane: Lane) -> Request | Work | Parting | None:
+def _taken(lane: Lane) -> Item | None:
     try:
         return lane.queue.popleft()
     except IndexError:
         return None
 
 
-def _with_choice(entry: Entry) -> Request | Work | Parting | None:
+def _with_choice(entry: Entry) -> Item | None:
     """The next request of the lane that has more than one source or destination. The others keep their order."""
     queue = entry.lane.queue
     while entry.left > 0:
@@ -364,15 +389,23 @@ def _with_choice(entry: Entry) -> Request | Work | Parting | None:
         item = _taken(entry.lane)
         if item is None:
             return None
-        request = item.request if isinstance(item, Work) else item
-        if isinstance(request, Transfer) and len(request.sources) + len(request.destinations) > 2:
+        if _has_choice(item):
             return item
         queue.append(item)
     return None
 
 
-def key_of(work: Work) -> tuple[str, str]:
+def _has_choice(item: Item) -> bool:
+    """More than one source or destination is left to try."""
+    if isinstance(item, Work):
+        return len(item.sources) + len(item.destinations) > 2
+    return isinstance(item, Transfer) and len(item.sources) + len(item.destinations) > 2
+
+
+def key_of(work: Work | Task) -> tuple[str, str]:
     """The lane in which the present attempt of this request belongs."""
+    if isinstance(work, Task):
+        return work.key
     return (gate_key(work.source), gate_key(work.destination))
 
 

@@ -6,7 +6,8 @@ import threading
 import time
 from collections import deque
 
-from ..protocols.context import Context
+from ..protocols.capability import Shape
+from ..protocols.context import Context, Shared
 from ..protocols.errors import Busy, Defect, End, Mismatch, Reach, Stopped, TransferError, Unreachable
 from .copying import copy, route_of, share
 from .dispatch import Dispatcher, gate_key, key_of
@@ -22,7 +23,7 @@ from .settings import Evidence
 from .staging import SpoolBudget
 from .surroundings import Surroundings
 from .waits import BackOff
-from .work import Again, Copied, Handed, Work, Worker
+from .work import Again, Copied, Handed, Task, Work, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..protocols.locations import Location
     from .dispatch import Entry
     from .journal import Journal
+    from .managing import Managing
     from .parting import Parting
     from .planning import Plan
     from .retries import Move
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 SMALL: Final = 256 << 10
 """Bytes of a request whose time tells how far away an endpoint is."""
+LAST_WORDS: Final = 10.0
+"""Seconds that cancelling one managed task may take after a stop."""
 CROWDED_OUT_MOST: Final = 10
 """How often a request may be refused because others were there until that counts as its own failure."""
 
@@ -79,6 +83,8 @@ class Engine:
         )
         self._workers: list[Worker] = []
         self._journal = _journal(settings.journal, self.log) if settings.journal else None
+        self._managing: Managing | None = None
+        self._shared = Shared()
         self._here = threading.local()
         """The worker of the thread that asks."""
 
@@ -91,6 +97,8 @@ class Engine:
                     while (item := self.dispatcher.next(entry)) is not None:
                         if isinstance(item, Work):
                             self._one(worker, entry, item)
+                        elif isinstance(item, Task):
+                            self._task_step(worker, entry, item)
                         elif entry.holds_places:
                             self._attempt(worker, item.work, entry.lane.key, item)
                 finally:
@@ -117,7 +125,7 @@ class Engine:
         if self._journal is not None:
             self._journal.close()
 
-    def _new_worker(self) -> Worker:
+    def _new_worker(self, *, last_words: bool = False) -> Worker:
         settings = self.plan.settings
         context = Context(
             stop=self.stop,
@@ -130,7 +138,10 @@ class Engine:
             proxies=self._surroundings.proxies,
             log=self.log,
             accept_new_host_keys=settings.accept_new_host_keys,
+            shared=self._shared,
         )
+        if last_words:
+            context = context.for_last_words(LAST_WORDS)
         worker = Worker(self.plan, context, self._limits, self.dispatcher, self._journal)
         self._workers.append(worker)
         return worker
@@ -140,21 +151,76 @@ class Engine:
     def _one(self, worker: Worker, entry: Entry, work: Work) -> None:
         """Makes one attempt, or finds out that it is none to make here."""
         key = entry.lane.key
-        error = self._known_obstacle(work)
+        error = self.known_obstacle(work)
         if error is not None:
-            self._advance(work, error)
+            self.advance(work, error)
             return
         if key_of(work) != key:
             self.dispatcher.again(work)
             return
         if entry.down is not None:
-            self._advance(work, self._down(entry.down, key))
+            self.advance(work, self._down(entry.down, key))
             return
         if entry.cooling is not None:
             work.position = elsewhere(work.position, at_source=entry.cooling == key[0]) or work.position
             self.dispatcher.again(work)
             return
-        self._attempt(worker, work, key)
+        if not self._is_managed(worker, entry, work):
+            self._attempt(worker, work, key)
+
+    def _is_managed(self, worker: Worker, entry: Entry, work: Work) -> bool:
+        """Whether a service does it as part of a task, which has then begun."""
+        if not any(self._offers(end, Shape.SERVICE) for end in (work.source, work.destination)):
+            return False
+        from .managing import item_of
+
+        item = item_of(work, worker)
+        if item is None:
+            entry.lane.alone = False
+            return False
+        self.managing.begin(worker, entry, work, item)
+        self.nudge.set()
+        return True
+
+    def _offers(self, location: Location | None, shape: Shape) -> bool:
+        if location is None or location.is_local:
+            return False
+        capability = self.plan.registry.capability(location.scheme)
+        return capability is not None and capability.offers(shape)
+
+    def _task_step(self, worker: Worker, entry: Entry, task: Task) -> None:
+        if entry.down is not None:
+            self.managing.step_failed(worker, task, self._down(entry.down, task.key))
+        elif entry.cooling is None:
+            self.managing.step(worker, task)
+        else:
+            self.dispatcher.again(task)
+        self.nudge.set()
+
+    @property
+    def managing(self) -> Managing:
+        """The managed tasks of this run. Its module is for services only."""
+        if self._managing is None:
+            from .managing import Managing
+
+            self._managing = Managing(self, self._journal, self._wait)
+        return self._managing
+
+    def give_up(self) -> tuple[dict[int, Work], dict[int, str]]:
+        """After a stop, when no worker is left: ends managed tasks. By number the requests that are in progress still, and
+        what people should know about some of them."""
+        items = self.dispatcher.drain()
+        progressed = {item.request.number: item for item in items if isinstance(item, Work)}
+        told: dict[int, str] = {}
+        tasks = [item for item in items if isinstance(item, Task)]
+        if tasks:
+            worker = self._here.worker = self._new_worker(last_words=True)
+            for task in tasks:
+                works, words = self.managing.cancel(worker, task)
+                progressed.update({work.request.number: work for work in works})
+                told.update({work.request.number: words for work in works})
+            worker.close()
+        return progressed, told
 
     def _attempt(
         self, worker: Worker, work: Work, key: tuple[str, str], parting: Parting | None = None
@@ -167,14 +233,14 @@ class Engine:
         if parting is not None:
             began, clock = parting.began, parting.clock
         worker.busy = True
-        source, destination, first_leg = work.source, work.destination, work.spool is None
+        source, first_leg = work.source, work.spool is None
         try:
             result = self._perform(work, worker) if parting is None else share(parting, worker)
         except TransferError as error:
-            self._failed(worker, work, error, key, began, clock)
+            self.failed(worker, work, error, key, began, clock)
             return
         except BaseException as error:  # noqa: BLE001 - a protocol's defect, even an exit, is that request's failure
-            self._failed(worker, work, self._defect(work, error), key, began, clock)
+            self.failed(worker, work, self._defect(work, error), key, began, clock)
             return
         finally:
             worker.busy = False
@@ -193,10 +259,15 @@ class Engine:
             return
         if self.dispatcher.answered(key, self._waited(worker, result, clock)):
             self.nudge.set()
+        self.succeeded(work, result, began, clock)
+
+    def succeeded(self, work: Work, copied: Copied, began: float, clock: float) -> None:
+        """Gives the request the outcome of its last attempt, a good one."""
+        source, destination = work.source, work.destination
         self._learn_success(source, destination)
-        route = result.route.value if result.route else ""
-        self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, result.bytes))
-        self._finish(work, _done(work, result))
+        route = copied.route.value if copied.route else ""
+        self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, copied.bytes))
+        self._finish(work, _done(work, copied))
 
     def _waited(self, worker: Worker, result: Copied, clock: float) -> float:
         """Seconds that a small request took without working; 0 for one whose bytes may have taken the time."""
@@ -221,9 +292,17 @@ class Engine:
 
     def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed:
         request = work.request
+        if any(self._offers(end, Shape.RESOLVER) for end in (work.source, work.destination)):
+            from .resolving import logical_end, resolve
+
+            found = logical_end(work, self.plan)
+            if found is not None:
+                resolve(work, worker, *found)
+                self.dispatcher.answered((gate_key(found[0]), ""))
+                return Again()
         if isinstance(request, Transfer):
             return copy(work, worker, self._budget)
-        target = request.target
+        target = work.destination
         store = worker.store(target)
         step = "mkdir" if isinstance(request, MakeDirectory) else "remove"
         try:
@@ -241,7 +320,7 @@ class Engine:
 
     # --- failures
 
-    def _failed(
+    def failed(
         self,
         worker: Worker,
         work: Work,
@@ -273,7 +352,7 @@ class Engine:
         if work.spool is not None and error.end is End.SOURCE:
             self._drop_spool(work)
             error.reach = Reach.ATTEMPT
-        self._advance(work, error)
+        self.advance(work, error)
 
     def _takes_its_turn(self, work: Work, error: TransferError) -> bool:
         """Puts a request back that was refused because we were too many: that is no failure of its own."""
@@ -285,7 +364,7 @@ class Engine:
         self.dispatcher.again(work)
         return True
 
-    def _advance(self, work: Work, error: TransferError) -> None:
+    def advance(self, work: Work, error: TransferError) -> None:
         """Gives the request its next attempt, or its end."""
         if error.retry_after is not None and error.retry_after > RETRY_AFTER_MOST:
             error.reach = Reach.REPLICA
@@ -307,7 +386,7 @@ class Engine:
         work.handle, work.source_entry = "", None
         self.dispatcher.again(work, move.delay)
 
-    def _known_obstacle(self, work: Work) -> TransferError | None:
+    def known_obstacle(self, work: Work) -> TransferError | None:
         """Why the present ends need not be tried."""
         request = work.request
         replica = work.replica
@@ -394,13 +473,22 @@ def _forget_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+def _given(location: Location | None, work: Work) -> Location | None:
+    """The location as the batch has it, where a resolver has put another in its place."""
+    if location is None or not location.logical:
+        return location
+    request = work.request
+    ends = (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
+    return next(end for end in ends if end.url == location.logical)
+
+
 def _done(work: Work, copied: Copied) -> Outcome:
     return Outcome(
         work.request,
         Status.DONE,
         copied.route.value if copied.route else "",
-        work.replica,
-        work.destination,
+        _given(work.replica, work),
+        _given(work.destination, work),
         copied.bytes,
         time.monotonic() - work.began,
         next((digest for digest in copied.digests if digest.algorithm == "sha256"), None),
@@ -419,8 +507,8 @@ def _failed_outcome(work: Work, error: TransferError, status: Status) -> Outcome
         work.request,
         status,
         last.route if last else "",
-        work.replica,
-        work.destination,
+        _given(work.replica, work),
+        _given(work.destination, work),
         last.bytes if last else 0,
         time.monotonic() - work.began,
         checked=isinstance(error, Mismatch) and error.of_digest,

@@ -19,7 +19,6 @@ from .outcomes import Outcome, Status
 from .requests import Remove, Transfer
 from .settings import Exit
 from .sinks import Ending, Progress, Start
-from .work import Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -320,14 +319,14 @@ class _Run:
         if not self._left:
             return
         why = self._engine.why_stopped
-        progressed = {
-            item.request.number: item for item in self._engine.dispatcher.drain() if isinstance(item, Work)
-        }
+        progressed, told = self._engine.give_up()
+        self._take_finished()
         for number, ended in enumerate(self._ended):
             if ended:
                 continue
             work = progressed.get(number)
-            error = Stopped(f"{why} before this request was finished", end=End.NEITHER, step="wait")
+            what = "; ".join(filter(None, (f"{why} before this request was finished", told.get(number))))
+            error = Stopped(what, end=End.NEITHER, step="wait")
             attempts = work.attempts if work is not None else ()
             self._account(
                 Outcome(self._plan.requests[number], Status.STOPPED, error=error, attempts=attempts)

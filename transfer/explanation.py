@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..protocols.capability import Shape
 from ..protocols.errors import LocalRefused
 from .accounting import Accounts
 from .outcomes import Outcome, Status
-from .planning import Explanation, explain
+from .planning import Explanation, capability_of, explain
 from .removal import insist_on_safe
 from .requests import Remove, Transfer, kind_of, name_of
+from .routes import Route
 from .settings import Exit
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..protocols.locations import Location
     from .planning import Plan
+    from .requests import Request
     from .surroundings import CredentialSource
 
 
@@ -36,21 +39,54 @@ def print_plan(
     accounts = Accounts()
     write = _json if as_json else _text
     presented = _Presented(credentials)
+    sizes = _task_sizes(made)
     for request in made.requests:
         explanation = _with_guard(explain(made, request), made)
-        stream.write(write(explanation, presented.of(explanation)))
+        items = sizes.get(task_of(explanation, made), 0) if sizes else 0
+        stream.write(write(explanation, presented.of(explanation), items))
         problem = explanation.problem
         status = Status.DONE if problem is None else Status.FAILED
         accounts.add(Outcome(request, status, error=problem))
     for outcome in refused:
-        stream.write(write(_of_refused(outcome), ()))
+        stream.write(write(_of_refused(outcome), (), 0))
         accounts.add(outcome)
     return accounts.exit_code(stopped=False, engine_failed=False)
 
 
 def as_text(explanation: Explanation) -> str:
     """What `--dry-run` prints for it, less the credentials."""
-    return _text(explanation, ()).rstrip("\n")
+    return _text(explanation, (), 0).rstrip("\n")
+
+
+def task_of(explanation: Explanation, made: Plan) -> str:
+    """Names the managed task that would hold the request, as far as can be known before the run; empty if none would."""
+    request, destination = explanation.request, explanation.destination
+    if explanation.problem is not None:
+        return ""
+    if isinstance(request, Remove):
+        can = capability_of(made, destination)
+        return f"removals at {destination.endpoint}" if can.offers(Shape.SERVICE) else ""
+    if explanation.decision is None or explanation.decision.route is not Route.MANAGED:
+        return ""
+    assert explanation.source is not None
+    return f"{explanation.source.endpoint} to {destination.endpoint}"
+
+
+def _task_sizes(made: Plan) -> dict[str, int]:
+    """How many requests each managed task would hold. Empty where no service is involved, which is found out cheaply."""
+    schemes = {end.scheme for request in made.requests for end in _ends(request)}
+    known = (made.registry.capability(scheme) for scheme in schemes)
+    sizes: dict[str, int] = {}
+    if any(can is not None and can.offers(Shape.SERVICE) for can in known):
+        for request in made.requests:
+            task = task_of(explain(made, request), made)
+            if task:
+                sizes[task] = sizes.get(task, 0) + 1
+    return sizes
+
+
+def _ends(request: Request) -> tuple[Location, ...]:
+    return (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
 
 
 class _Credential(NamedTuple):
@@ -120,7 +156,7 @@ def _with_guard(explanation: Explanation, made: Plan) -> Explanation:
     return explanation
 
 
-def _text(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str:
+def _text(explanation: Explanation, credentials: tuple[_Credential, ...], items: int) -> str:
     from ..credentials.redaction import printable, redact_url
 
     request = explanation.request
@@ -136,6 +172,8 @@ def _text(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str
     if explanation.decision is not None:
         lines.append(f"route: {explanation.decision.route} ({explanation.decision.why})")
         lines += [f"not {reason}" for reason in explanation.decision.rejected]
+    if items:
+        lines.append(f"task: one of {items} items that the service does together")
     lines.append(f"protocol: {' to '.join(dict.fromkeys(explanation.protocols))}")
     if explanation.digest:
         lines.append(f"digest: {explanation.digest}")
@@ -153,7 +191,7 @@ def _block(lines: list[str]) -> str:
     return "\n    ".join(lines) + "\n"
 
 
-def _json(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str:
+def _json(explanation: Explanation, credentials: tuple[_Credential, ...], items: int) -> str:
     import json
 
     from ..credentials.redaction import redact_url
@@ -169,6 +207,7 @@ def _json(explanation: Explanation, credentials: tuple[_Credential, ...]) -> str
         "route": decision.route.value if decision else None,
         "why": decision.why if decision else "",
         "rejected": list(decision.rejected) if decision else [],
+        "task_items": items,
         "protocols": list(explanation.protocols),
         "digest": explanation.digest,
         "credentials": [each.name for each in credentials],

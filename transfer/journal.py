@@ -1,6 +1,8 @@
-"""What a later run can go on with and no partial file tells: uploads that were begun, and the parts that services took.
+"""What a later run can go on with and no partial file tells: uploads that were begun, the parts that services took, and
+the submissions of managed tasks.
 
-JSON Lines, only ever appended to: an upload that was begun, a part that was acknowledged, an upload that ended. What was
+JSON Lines, only ever appended to: an upload that was begun, a part that was acknowledged, an upload that ended, a task that
+is about to be submitted, a task that is over. What was
 written survives a killed process at once and a crashed machine mostly; a last line that is torn is not read. The file goes when
 a run ends and nothing in it can be gone on with. One process at a time uses it.
 """
@@ -50,6 +52,8 @@ class Journal:
         self._opened = not path
         self._synced = 0.0
         self._uploads: dict[str, _Upload] = {}
+        self._submissions: dict[str, str] = {}
+        """Of managed tasks, by the mark of their items."""
 
     def find(self, copy: str, destination: Location, part: int) -> Unfinished | None:
         """The upload of the same copy in an earlier run or attempt. `copy` is `resuming.token_of`."""
@@ -92,6 +96,25 @@ class Journal:
             if self._uploads.pop(token.name, None) is not None:
                 self._write({"ended": token.name}, sync=False)
 
+    def submission(self, mark: str) -> str:
+        """The submission of a managed task of the same items that an earlier run or attempt began; else empty."""
+        with self._lock:
+            self._open()
+            return self._submissions.get(mark, "")
+
+    def submitting(self, mark: str, submission: str) -> None:
+        """Before the service is told of it."""
+        with self._lock:
+            self._open()
+            self._submissions[mark] = submission
+            self._write({"submitting": mark, "submission": submission}, sync=True)
+
+    def settled(self, mark: str) -> None:
+        """The task is over, or was cancelled."""
+        with self._lock:
+            if self._submissions.pop(mark, None) is not None:
+                self._write({"settled": mark}, sync=False)
+
     def close(self) -> None:
         """Removes the file if nothing is left to go on with. Never raises."""
         with self._lock:
@@ -101,7 +124,7 @@ class Journal:
             if descriptor is None:
                 return
             try:
-                if not self._uploads:
+                if not self._uploads and not self._submissions:
                     os.unlink(self._path)
                 os.close(descriptor)
             except OSError as error:
@@ -138,6 +161,10 @@ class Journal:
         if "begun" in record:
             copy, url, name = str(record["begun"]), str(record["url"]), str(record["name"])
             self._uploads[name] = _Upload(copy, url, name, int(record["size"]), int(record["part"]))
+        elif "submitting" in record:
+            self._submissions[str(record["submitting"])] = str(record["submission"])
+        elif "settled" in record:
+            self._submissions.pop(str(record["settled"]), None)
         elif "part" in record:
             self._uploads[record["name"]].marks.add(str(record["mark"]))
         else:

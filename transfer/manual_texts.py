@@ -40,7 +40,7 @@ MORE: Final = {
     "65 as in a run. docs/preflight.md has its findings and its JSON document.",
     "--online": "Without it nothing is sent to a data server. Nothing is written by it either.",
     "--json": "Members of the object of a request: `index`, `id`, `type`, `lfn`, `source`, `destination`, `route`, `why`, "
-    "`rejected`, `protocols`, `digest`, `credentials`, `missing`, `alternatives`, `problem`.",
+    "`rejected`, `task_items`, `protocols`, `digest`, `credentials`, `missing`, `alternatives`, `problem`.",
     "--meta": "May be given again. All *.meta files of the working directory (not of the folder that the batch is in) are read as well.",
     "--processes": "Worth it where one Python process is the limit: tens of thousands of small files. There is one report, one "
     "deadline and one set of limits for each server, which are divided; what a killed process had not finished is done "

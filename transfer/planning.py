@@ -205,6 +205,9 @@ def digest_strategy(plan: Plan, transfer: Transfer, route: Route, destination: L
         text = f"source compared with {expected}" if transfer.expected else "size compared"
     elif route is Route.THIRD_PARTY:
         text = "sizes and digests that the service reports"
+    elif route is Route.MANAGED:
+        text = "the service compares the checksums of both ends"
+        text += f", and {expected}" if transfer.expected else ""
     else:
         text = f"sha256 while the bytes move, compared before publishing with {expected}"
     if transfer.verify_remote or plan.settings.require_evidence is not Evidence.NONE:

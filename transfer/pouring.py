@@ -86,7 +86,7 @@ def pour(job: Pour) -> Copied | Again | Handed:
 
 
 def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed:
-    compare_size(job.transfer.size, reader.size, job.source)
+    compare_size(_expected_size(job), reader.size, job.source)
     try:
         view = reader.read()
     except TransferError as error:
@@ -199,7 +199,8 @@ def _pump(job: Pour, reader: Reader, view: memoryview, writer: Writer, hashing: 
 class _Resumption:
     """Goes on in the middle of a file: once at the same source, then at the next ones that hold the same bytes.
 
-    Different sources are joined only where the batch expects a digest, for nothing else would notice that they differ.
+    Different sources are joined only where the batch expects a digest, for nothing else would notice that they differ, and
+    where a resolver named them as places of one object and their versions do not say otherwise.
     """
 
     def __init__(self, job: Pour, reader: Reader) -> None:
@@ -211,9 +212,15 @@ class _Resumption:
             for index in range(position.source + 1, len(job.work.sources))
             if not position.sources.struck_off >> index & 1
         ]
-        self._others = iter(others if job.work.spool is None and job.transfer.expected is not None else ())
+        self._others = iter([index for index in others if job.work.spool is None and self._may_join(index)])
         self._again_here = reader.version is not None
         self._version = reader.version
+
+    def _may_join(self, index: int) -> bool:
+        if self._job.transfer.expected is not None:
+            return True
+        here, there = self._job.source, self._job.work.sources[index]
+        return bool(here.logical) and here.logical == there.logical
 
     def __call__(self, offset: int, error: TransferError) -> Reader:
         """A reader of the rest from `offset`. Raises `error` if there is none."""
@@ -242,25 +249,41 @@ class _Resumption:
             raise error.at(End.SOURCE, "read") from error.__cause__
         except TransferError:
             return None
-        if reader.size == self._size:
+        if reader.size == self._size and not self._is_other(reader):
             return reader
         reader.close()
         return None
+
+    def _is_other(self, reader: Reader) -> bool:
+        """Its version says that it holds other bytes; where a digest is expected, that alone decides."""
+        if self._job.transfer.expected is not None:
+            return False
+        return None not in (reader.version, self._version) and reader.version != self._version
 
 
 def _expected(job: Pour, reader: Reader) -> tuple[Digest, ...]:
     """What the bytes are compared with: the spool's digests, else the batch's word, else what the source itself says."""
     if job.work.spool is not None:
         return job.work.spool.digests
-    if job.peeked and job.transfer.expected is None and not reader.digests:
+    if job.transfer.expected is not None:
+        return (job.transfer.expected,)
+    told = job.work.told_of(job.source)
+    known = (*reader.digests, *told.digests) if told is not None else reader.digests
+    if job.peeked and not known:
         return told_by_source(job)
-    return (job.transfer.expected,) if job.transfer.expected is not None else strongest(reader.digests)
+    return strongest(known)
+
+
+def _expected_size(job: Pour) -> int | None:
+    """The batch's word, else the catalogue's."""
+    told = job.work.told_of(job.source)
+    return told.size if told is not None and job.transfer.size is None else job.transfer.size
 
 
 def right_source(job: Pour, digests: tuple[Digest, ...], moved: int) -> bool:
     """True if a digest was compared; raises `Mismatch` if size or digest is not the expected one."""
     try:
-        compare_size(job.transfer.size, moved, job.source)
+        compare_size(_expected_size(job), moved, job.source)
         return compare_digests(job.expected, digests, job.source)
     except Mismatch as error:
         if not job.spliced:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .requests import Request
     from .settings import Settings
     from .surroundings import CredentialSource
+    from .work import Work
 
 IN_HAND: Final = 256
 """Requests that a child has at most: enough for all its workers, few enough for others to do again."""
@@ -104,8 +105,9 @@ class Crew:
             for child in self._children:
                 child.end(stopped=self._stop.is_set())
 
-    def drain(self) -> list[object]:
-        return []
+    def give_up(self) -> tuple[dict[int, Work], dict[int, str]]:
+        """Nothing is in progress here; the children end their own managed tasks."""
+        return {}, {}
 
     # --- what it asks of an engine
 
@@ -359,6 +361,8 @@ def _serve(
         _report(engine, results)
     engine.dispatcher.finish()
     staff.join(None)
+    if stop.is_set():
+        engine.give_up()
     _report(engine, results)
     engine.close()
     os._exit(70 if engine.broken else 0)

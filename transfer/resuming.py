@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 def mark_of(destination: Location) -> str:
     """What the tokens of all copies to this destination begin with."""
-    return _hexadecimal(destination.url)[:MARK_DIGITS]
+    return _hexadecimal(destination.logical or destination.url)[:MARK_DIGITS]
 
 
 def token_of(transfer: Transfer, source: Location, version: str | None, destination: Location) -> str:
     """Names this copy: the same in a later process, another one as soon as any of these differs."""
-    text = f"{destination.url}\0{source.url}\0{version}\0{transfer.expected}"
+    origin = source.logical or source.url
+    text = f"{destination.logical or destination.url}\0{origin}\0{version}\0{transfer.expected}"
     return mark_of(destination) + _hexadecimal(text)[: 16 - MARK_DIGITS]
 
 

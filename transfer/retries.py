@@ -40,6 +40,14 @@ class Replicas(NamedTuple):
     def new_round(self) -> Replicas:
         return self._replace(tried=0)
 
+    def expanded(self, index: int, count: int) -> Replicas:
+        """With `count` new locations in the place of the one at `index`."""
+
+        def spread(bits: int) -> int:
+            return bits & ((1 << index) - 1) | bits >> (index + 1) << (index + count)
+
+        return Replicas(self.total - 1 + count, spread(self.struck_off), spread(self.tried))
+
     @property
     def exhausted(self) -> bool:
         return self.struck_off == (1 << self.total) - 1

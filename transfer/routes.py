@@ -29,6 +29,8 @@ class Route(StrEnum):
     """Between two services, through this machine's memory."""
     STAGED = "staged"
     """Between two services, through a spool file on this machine."""
+    MANAGED = "managed"
+    """The service does it by itself, as one item of a task with many."""
     PRESENT = "present"
     """Nothing moved: the destination already had the expected content."""
 
@@ -52,6 +54,7 @@ _LOCAL_OTHER_SITE = Decision(
 )
 _ONE_SERVICE = "both ends are on one service with one credential"
 _TWO_SERVICES = "the two services can copy to each other"
+_MANAGED = Decision(Route.MANAGED, "the service does all its copies between these two ends as one task")
 _DIRECT = Decision(Route.DIRECT, "one end is a local file")
 
 
@@ -72,6 +75,11 @@ def decide(
     if source_can.local or destination_can.local:
         return _DIRECT
     rejected: tuple[str, ...] = ()
+    if source_can.protocol == destination_can.protocol and source_can.offers(Shape.SERVICE):
+        obstacle = _copy_obstacle(transfer, source_can, settings)
+        if not obstacle:
+            return _MANAGED
+        rejected = (f"managed task: {obstacle}",)
     one = same_service(source, destination, source_can, destination_can)
     if one or _services_of_one_kind(source_can, destination_can):
         obstacle = _copy_obstacle(transfer, source_can, settings)

@@ -34,11 +34,11 @@ def copy_by_service(transfer: Transfer, work: Work, worker: Worker) -> Copied | 
         return Again(step.again)
     work.handle, work.source_entry = "", None
     receipt = _completed(step.receipt, work.destination, worker)
-    copied = _judged(transfer, entry, receipt, work.destination, worker)
-    return _verified(transfer, work, worker, copied)
+    copied = judged(transfer, entry, receipt, work.destination, worker)
+    return verified(transfer, work, worker, copied)
 
 
-def _verified(transfer: Transfer, work: Work, worker: Worker, copied: Copied) -> Copied:
+def verified(transfer: Transfer, work: Work, worker: Worker, copied: Copied) -> Copied:
     """The copy with the evidence insisted on: against the expectation, else against the source's own digest.
 
     What the service says of the copy is never compared with what it says of the copy.
@@ -93,7 +93,7 @@ def _completed(receipt: Receipt, destination: Location, worker: Worker) -> Recei
     return Receipt(entry.size, receipt.version or entry.version, (*receipt.digests, *entry.digests))
 
 
-def _judged(
+def judged(
     transfer: Transfer, source: Entry, receipt: Receipt, destination: Location, worker: Worker
 ) -> Copied:
     """The finished copy, if what the service says of both ends agrees with itself and with the expectation."""

@@ -60,6 +60,8 @@ def judge_receipt(receipt: Receipt, size: int, computed: Iterable[Digest], where
     if receipt.size is not None and receipt.size != size:
         raise _differs(f"{where.shown} holds {receipt.size} bytes after {size} were written")
     evidence = Evidence.NONE if receipt.size is None else Evidence.SIZE
+    if receipt.compared:
+        evidence = Evidence.CHECKSUM
     mine = {digest.algorithm: digest.value for digest in computed}
     for digest in receipt.digests:
         if digest.algorithm not in mine:

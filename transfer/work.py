@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..protocols.contract import Store
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
-    from ..protocols.values import Entry, Token
+    from ..protocols.values import Entry, Group, Resolved, Token
     from .journal import Journal
     from .outcomes import Attempt
     from .parting import Parting
@@ -95,6 +95,7 @@ class Work:
         "sources",
         "spool",
         "stage",
+        "told",
         "unfinished",
     )
 
@@ -123,6 +124,8 @@ class Work:
         """Attempts that a service refused while others of this run were there."""
         self.unfinished: Unfinished | None = None
         """Parts that the last attempt left for the next one."""
+        self.told: dict[Location, Resolved] | None = None
+        """What a resolver said of the places it named."""
 
     @property
     def source(self) -> Location | None:
@@ -142,6 +145,54 @@ class Work:
 
     def errors(self) -> tuple[TransferError, ...]:
         return tuple(attempt.error for attempt in self.attempts if attempt.error is not None)
+
+    def told_of(self, source: Location) -> Resolved | None:
+        """What a resolver said of this source."""
+        return self.told.get(source) if self.told is not None else None
+
+
+class Task:
+    """Requests that a service does as one task of its own, from submission to end. Only the worker that holds it touches it."""
+
+    __slots__ = (
+        "began",
+        "clock",
+        "failures",
+        "group",
+        "handle",
+        "key",
+        "location",
+        "moved",
+        "submission",
+        "works",
+    )
+
+    def __init__(
+        self,
+        works: list[Work],
+        group: Group,
+        location: Location,
+        key: tuple[str, str],
+        began: float,
+        clock: float,
+    ) -> None:
+        self.works: list[Work | None] = list(works)
+        """By index of the item; None once it has its result."""
+        self.group = group
+        self.location = location
+        """An end at the service, by which its store is found."""
+        self.key = key
+        """The lane of its steps."""
+        self.began = began
+        """Seconds since 1970."""
+        self.clock = clock
+        """Monotonic seconds."""
+        self.submission = ""
+        self.handle = ""
+        """Empty until it has been submitted."""
+        self.failures = 0
+        """Steps in a row that failed."""
+        self.moved = 0
 
 
 class Worker:
