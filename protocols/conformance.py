@@ -27,6 +27,7 @@ import pytest
 from .conformance_bytes import ReadConformance, WriteConformance
 from .conformance_names import CopyConformance, FolderConformance, ListConformance, StatConformance
 from .conformance_parts import PartsConformance, ResumeConformance
+from .conformance_shapes import ResolverConformance, ServiceConformance
 from .conformance_tools import Suite, drained, make_context, refused, within_guard
 from .errors import Broken, Denied, LocalRefused, Stopped, Unreachable
 from .registry import make_store
@@ -86,6 +87,8 @@ class StoreConformance(
     ListConformance,
     FolderConformance,
     CopyConformance,
+    ResolverConformance,
+    ServiceConformance,
     FaultConformance,
 ):
     """Subclass it under a name that begins with `Test`, and give the fixtures."""

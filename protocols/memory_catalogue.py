@@ -43,6 +43,9 @@ class MemoryCatalogue:
         """Host and path of each place of a logical path, best first."""
         self.known[path] = places
 
+    def places(self, path: str) -> tuple[tuple[str, str], ...]:
+        return self.known.get(path, ())
+
     def location(self, path: str, host: str = "catalogue") -> Location:
         return parse_location(f"{self.name}://{host}{path}")
 
@@ -64,8 +67,8 @@ class CatalogueStore(MemoryStore):
     def resolve(self, location: Location, purpose: str) -> tuple[Resolved, ...]:
         catalogue, path = self._catalogue, location.path
         with self._visit("resolve", location, True, purpose):
-            places = catalogue.known.get(path)
-            if places is None:
+            places = catalogue.places(path)
+            if not places:
                 raise NotFound(f"the catalogue does not know {path!r}")
             size, digests = catalogue.sizes.get(path), catalogue.digests.get(path, ())
             urls = [f"{catalogue.server.name}://{host}{place}" for host, place in places]

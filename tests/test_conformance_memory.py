@@ -10,6 +10,8 @@ from wf.protocols.conformance import StoreConformance
 from wf.protocols.errors import Denied
 from wf.protocols.locations import Location
 from wf.protocols.memory import FOREVER, Manners, MemoryServer
+from wf.protocols.memory_catalogue import MemoryCatalogue
+from wf.protocols.memory_tasks import MemoryService
 
 
 class TestMemory(StoreConformance):
@@ -64,6 +66,39 @@ class TestMemoryThatTakesPartsInPieces(TestMemory):
 class TestMemoryThatPublishesAtOnce(TestMemory):
     overrides: ClassVar[dict[str, object]] = {"publish": Publish.AFTER, "read_version": False}
     manners = Manners(receipt_size=False)
+
+
+class TestMemoryService(TestMemory):
+    """Copies and removals as managed tasks, two items done at each question."""
+
+    @pytest.fixture
+    def capability(self, server: MemoryServer) -> Capability:
+        return MemoryService(server, pace=2).capability()
+
+
+class TestMemoryCatalogue(TestMemory):
+    """Logical names, each of which is the place of the same name."""
+
+    @pytest.fixture
+    def capability(self, server: MemoryServer) -> Capability:
+        return SamePlaces(server).capability()
+
+    @pytest.fixture
+    def place(self, server: MemoryServer) -> Location:
+        return SamePlaces(server).location("/place")
+
+    @pytest.fixture
+    def cut_location(self, server: MemoryServer) -> Location:
+        server.put("/cut", b"0123456789")
+        server.truncate("/cut", 5)
+        return SamePlaces(server).location("/cut")
+
+
+class SamePlaces(MemoryCatalogue):
+    """Every path is known, and lies at one place under the same path."""
+
+    def places(self, path: str) -> tuple[tuple[str, str], ...]:
+        return (("place", path),)
 
 
 class TestMemoryThatDeclaresLittle(TestMemory):
