@@ -7,7 +7,7 @@ codecs on top of it, so that two digests compare by their bytes and never by the
 from __future__ import annotations
 
 import binascii
-import hashlib
+from sys import modules
 
 from .records import NamedTuple
 
@@ -125,9 +125,29 @@ def new_hash(algorithm: str) -> Hash:
         return new_crc(algorithm)
     if algorithm not in SIZES:
         raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
+    import hashlib
+
     # The constructor of that name is found faster than by hashlib.new.
     made: Hash = getattr(hashlib, algorithm)(usedforsecurity=False)
     return made
+
+
+LITTLE: Final = 8 << 10
+"""Bytes for which loading OpenSSL (2 ms) costs more than the interpreter's own, slower SHA-256."""
+
+
+def sha256_of(data: bytes | memoryview) -> bytes:
+    """The SHA-256 of `data`: of little data by the interpreter itself as long as nothing has loaded hashlib."""
+    if "hashlib" not in modules and len(data) <= LITTLE:
+        for name in ("_sha256", "_sha2"):  # Python 3.11, and those after it
+            try:
+                value: bytes = __import__(name).sha256(data).digest()
+            except ImportError:
+                continue
+            return value
+    from hashlib import sha256
+
+    return sha256(data, usedforsecurity=False).digest()
 
 
 class Hashes:

@@ -81,16 +81,16 @@ COLD_START = {
 COLD_START_OF_OTHERS = {
     *(
         "__future__",
-        "_blake2",
+        "_sha2",
+        "_sha256",
         "_collections",
         "_functools",
-        "_hashlib",
         "_heapq",
         "_json",
         "_operator",
         "_weakrefset",
     ),
-    *("atexit", "binascii", "collections", "enum", "errno", "fcntl", "functools", "gc", "hashlib", "heapq"),
+    *("atexit", "binascii", "collections", "enum", "errno", "fcntl", "functools", "gc", "heapq"),
     *("itertools", "keyword", "math", "mmap", "operator", "reprlib", "signal", "threading", "types"),
 }
 """Modules of the standard library that it needs beyond those of every start. No `re`, no `typing`, no `json`."""
@@ -112,3 +112,15 @@ def test_copying_one_local_file_loads_only_what_it_needs(tmp_path: Path) -> None
     packages = {"wf", *(f"wf.{package}" for package in COLD_START)}
     assert {name for name in loaded if name.partition(".")[0] == "wf"} - packages - ours == set()
     assert loaded - loaded_by("import os") - packages - ours - COLD_START_OF_OTHERS == set()
+
+
+def test_little_data_is_hashed_without_openssl_and_comes_out_alike() -> None:
+    """The example of FIPS 180-2, and both sides of the border."""
+    program = (
+        "import sys; from wf.checksum.digest import LITTLE, sha256_of;"
+        "assert sha256_of(b'abc').hex().startswith('ba7816bf8f01cfea414140de5dae2223');"
+        "little = sha256_of(memoryview(bytes(LITTLE))); assert 'hashlib' not in sys.modules;"
+        "more = sha256_of(bytes(LITTLE + 1)); from hashlib import sha256;"
+        "assert little == sha256(bytes(LITTLE)).digest() and more == sha256(bytes(LITTLE + 1)).digest()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -6,9 +6,9 @@ and seed give the same plan anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 
+from ..checksum.digest import sha256_of
 from ..checksum.records import NamedTuple
 from ..protocols.errors import LocalRefused, TransferError
 from ..protocols.registry import Registry, why_unusable
@@ -119,7 +119,7 @@ def ranked(locations: tuple[Location, ...], lfn: str, seed: str) -> tuple[Locati
 
     def key(location: Location) -> tuple[int, bytes]:
         text = f"{lfn}\0{location.url}\0{seed}"
-        draw = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        draw = sha256_of(text.encode("utf-8", "surrogatepass"))
         priority = 1 + draw[0] * 100 // 256 if location.priority is None else location.priority
         return (-priority, draw)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ..checksum.digest import Hashes
+from ..checksum.digest import Digest, Hashes, sha256_of
 from ..protocols.context import BUFFER_BYTES
 from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
 from .planning import capability_of
@@ -19,7 +19,6 @@ from .work import Again, Copied, Handed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..checksum.digest import Digest
     from ..protocols.contract import Reader, Writer
     from ..protocols.locations import Location
     from ..protocols.values import Incoming
@@ -119,9 +118,7 @@ def _in_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed | 
 def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
     """The whole file is in `view`: it is verified before the destination is opened."""
     worker, size, began = job.worker, len(view), time.time()
-    hashing = Hashing(tuple(digest.algorithm for digest in job.expected))
-    hashing.update(view)
-    digests = hashing.digests()
+    digests = _digests_of(view, job.expected)
     checked = right_source(job, digests, size)
     writer = _open_write(job, reader, digests[0].value)
     try:
@@ -146,6 +143,16 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
     return publish(job.destination, worker, writer, size, digests, began)._replace(
         checked=counts(job, checked)
     )
+
+
+def _digests_of(view: memoryview, expected: tuple[Digest, ...]) -> tuple[Digest, ...]:
+    """SHA-256, and what is expected in other algorithms."""
+    others = [digest.algorithm for digest in expected if digest.algorithm != "sha256"]
+    if not others:
+        return (Digest("sha256", sha256_of(view)),)
+    hashing = Hashing(tuple(others))
+    hashing.update(view)
+    return hashing.digests()
 
 
 def _pour_stream(job: Pour, reader: Reader, view: memoryview) -> Copied:

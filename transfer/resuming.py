@@ -6,8 +6,7 @@ are the same. Its bytes are hashed again before anything is added to them.
 
 from __future__ import annotations
 
-import hashlib
-
+from ..checksum.digest import sha256_of
 from ..protocols.errors import End, Stopped, TransferError
 from ..protocols.values import MARK_DIGITS, Incoming
 from .planning import capability_of
@@ -117,4 +116,4 @@ def _vanished() -> TransferError:
 
 
 def _hexadecimal(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256_of(text.encode("utf-8", "surrogatepass")).hex()
