@@ -33,12 +33,19 @@ _SHOWN_MOST: Final = 2000
 LOCAL_SCHEMES: Final = frozenset({"file", "symlink", "moveto"})
 _URL_SCHEMES: Final = frozenset(
     {"http", "https", "ftp", "webdav", "webdavs", "dav", "davs", "gsidavs"}
-    | {"osdf", "pelican", "stash", "token+osdf"}
+    | {"osdf", "pelican", "stash"}
 )
-_HOSTLESS_URL_SCHEMES: Final = frozenset({"osdf", "stash", "token+osdf"})
+_HOSTLESS_URL_SCHEMES: Final = frozenset({"osdf", "stash"})
 """`osdf:///namespace/name`: the federation is known, and no host is named."""
+_FEDERATIONS: Final = frozenset({"osdf", "pelican", "stash"})
+"""Before these may stand `NAME+`, the name of a token, in which underscores are common."""
 _SCHEME_MARKS: Final = str.maketrans("", "", "+.-")
-_BUCKET_SCHEMES: Final = frozenset({"s3", "s3s", "gs"})
+BUCKET_SCHEMES: Final = frozenset({"s3", "s3s", "gs"})
+"""The path begins with the name of a bucket."""
+HOME_SCHEMES: Final = frozenset({"sftp", "scp", "globus", "go"})
+"""A path that begins with `/~/` is below the home folder at the service."""
+ZONE_SCHEMES: Final = frozenset({"irods"})
+"""The path begins with the name of a zone, whose homes are below `/zone/home`."""
 
 # Names of one letter stay as they are: `a$b` and `cost$5` are file names in batches that exist.
 _VARIABLE = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]+))"
@@ -136,7 +143,13 @@ def rule_of(scheme: str) -> Rule:
     """The rule of a scheme in lower case. One that nobody knows is literal."""
     if scheme in LOCAL_SCHEMES:
         return Rule.LOCAL
-    return Rule.URL if scheme in _URL_SCHEMES else Rule.LITERAL
+    return Rule.URL if plain_scheme(scheme) in _URL_SCHEMES else Rule.LITERAL
+
+
+def plain_scheme(scheme: str) -> str:
+    """The scheme of a federation without the name of a token before it; every other one as it is."""
+    name = scheme.rpartition("+")[2]
+    return name if name in _FEDERATIONS else scheme
 
 
 def parse_location(
@@ -205,6 +218,8 @@ def resolved(logical: Location, url: str, *, scheme: str = "") -> Location:
 def _scheme(text: str) -> tuple[str, Rule]:
     """The scheme that `text` spells with a colon behind it, and its rule; an empty one where it is none."""
     name = text[:-1]
+    if "_" in name and plain_scheme(name.lower()) != name.lower():
+        name = name.replace("_", "-")
     if not (name[:1].isalpha() and name.isascii() and name.translate(_SCHEME_MARKS).isalnum()):
         return "", Rule.LOCAL
     scheme = intern(name.lower())
@@ -266,7 +281,7 @@ def _literal(url: str, scheme: str, begin: int) -> tuple[str, int]:
     if end < 0:
         end = len(url)
     authority = _literal_authority(url[begin:end])
-    if scheme not in _BUCKET_SCHEMES:
+    if scheme not in BUCKET_SCHEMES:
         return authority, end
     host, start = (authority, end + 1) if "@" in authority else ("", begin)
     if start >= len(url) or url[start] == "/":
@@ -287,7 +302,7 @@ def _network(url: str, scheme: str, begin: int) -> tuple[str, str, int]:
     found = _compiled(_AUTHORITY_END).search(url, begin)
     end = found.start() if found else len(url)
     authority = url[begin:end]
-    host = _authority(authority, scheme not in _HOSTLESS_URL_SCHEMES)
+    host = _authority(authority, plain_scheme(scheme) not in _HOSTLESS_URL_SCHEMES)
     if host is not authority and host != authority:
         url = url[:begin] + host + url[end:]
         end = begin + len(host)

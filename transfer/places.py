@@ -6,14 +6,13 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ..protocols.locations import Location, Rule, parse_location, rule_of
+from ..protocols.locations import BUCKET_SCHEMES, Location, Rule, parse_location, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//)?")
 _QUERY = re.compile(r"[?#]")
-_BUCKET_SCHEMES = frozenset({"s3", "s3s", "gs"})
 
 
 def place(word: str, site: str, environment: Mapping[str, str]) -> Location:
@@ -46,7 +45,7 @@ def bare_path(location: Location) -> str:
 def names_a_folder(location: Location) -> bool:
     """Whether the spelling alone tells: a slash at the end, a whole bucket or server, `.` or `..`."""
     path = bare_path(location)
-    if location.scheme in _BUCKET_SCHEMES and "/" not in path:
+    if location.scheme in BUCKET_SCHEMES and "/" not in path:
         return True
     return path.endswith("/") or path.rpartition("/")[2] in ("", ".", "..")
 

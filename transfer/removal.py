@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from ..protocols.errors import End, LocalRefused
-from ..protocols.locations import Rule, rule_of
+from ..protocols.locations import BUCKET_SCHEMES, HOME_SCHEMES, ZONE_SCHEMES, Rule, rule_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,8 +78,19 @@ def _remote_danger(target: Location) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         return "written with `..`, so that nobody can say what it is"
-    if target.scheme in ("sftp", "scp") and parts == ["~"]:
+    if target.scheme in HOME_SCHEMES and parts == ["~"]:
         return "a home directory"
-    if target.scheme in ("s3", "s3s", "gs"):
+    if target.scheme in BUCKET_SCHEMES:
         return "" if len(parts) > 1 else "a whole bucket"
+    if target.scheme in ZONE_SCHEMES:
+        return _zone_danger(parts)
     return "" if parts else "the root of the service"
+
+
+def _zone_danger(parts: list[str]) -> str:
+    """An iRODS path is `/zone/home/user/...`; `trash` has the same form."""
+    if len(parts) < 2:
+        return "a whole zone"
+    if parts[1] in ("home", "trash") and len(parts) < 4:
+        return "a home collection" if len(parts) == 3 else "the homes of a zone"
+    return ""
