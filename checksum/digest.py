@@ -117,6 +117,9 @@ def checked(algorithm: str, value: bytes) -> Digest:
 
 def new_hash(algorithm: str) -> Hash:
     """A fresh incremental hash. `algorithm` is a canonical name; any other raises ValueError."""
+    constructor = _CONSTRUCTORS.get(algorithm)
+    if constructor is not None:
+        return constructor(usedforsecurity=False)
     if algorithm in ("crc32", "adler32"):
         return _ZlibHash(algorithm)
     if algorithm in ("crc32c", "crc64nvme"):
@@ -128,8 +131,12 @@ def new_hash(algorithm: str) -> Hash:
     import hashlib
 
     # The constructor of that name is found faster than by hashlib.new.
-    made: Hash = getattr(hashlib, algorithm)(usedforsecurity=False)
-    return made
+    _CONSTRUCTORS[algorithm] = getattr(hashlib, algorithm)
+    return new_hash(algorithm)
+
+
+_CONSTRUCTORS: Final[dict[str, Callable[..., Hash]]] = {}
+"""Those of hashlib that were used: an import in each call shows where files are small."""
 
 
 LITTLE: Final = 8 << 10
@@ -159,11 +166,8 @@ class Hashes:
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes = [(name, new_hash(name)) for name in dict.fromkeys(algorithms)]
-        if len(self._hashes) == 1:
-            # The only hash's own method: one algorithm costs no call more than without this class.
-            self.update = self._hashes[0][1].update
-        else:
-            self.update = self._update_all
+        # The only hash's own method: one algorithm costs no call more than without this class.
+        self.update = self._hashes[0][1].update if len(self._hashes) == 1 else self._update_all
 
     def _update_all(self, data: memoryview | bytes) -> None:
         for _, one in self._hashes:

@@ -8,7 +8,16 @@ from collections import deque
 
 from ..protocols.capability import Shape
 from ..protocols.context import Context, Shared
-from ..protocols.errors import Busy, Defect, End, Mismatch, Reach, Stopped, TransferError, Unreachable
+from ..protocols.errors import Busy, End, Reach, Stopped, TransferError
+from .concluding import (
+    blamed,
+    defect_in,
+    done_outcome,
+    down,
+    failed_outcome,
+    forget_frames,
+    struck_off,
+)
 from .copying import copy, route_of, share
 from .dispatch import Dispatcher, gate_key, key_of
 from .gates import RETRY_AFTER_MOST
@@ -19,7 +28,6 @@ from .pump import Limits
 from .refusals import Refusals
 from .requests import MakeDirectory, Transfer
 from .retries import after_failure, elsewhere, telling
-from .settings import Evidence
 from .staging import SpoolBudget
 from .surroundings import Surroundings
 from .waits import BackOff
@@ -159,7 +167,7 @@ class Engine:
             self.dispatcher.again(work)
             return
         if entry.down is not None:
-            self.advance(work, self._down(entry.down, key))
+            self.advance(work, down(entry.down, key, self.dispatcher))
             return
         if entry.cooling is not None:
             work.position = elsewhere(work.position, at_source=entry.cooling == key[0]) or work.position
@@ -190,7 +198,7 @@ class Engine:
 
     def _task_step(self, worker: Worker, entry: Entry, task: Task) -> None:
         if entry.down is not None:
-            self.managing.step_failed(worker, task, self._down(entry.down, task.key))
+            self.managing.step_failed(worker, task, down(entry.down, task.key, self.dispatcher))
         elif entry.cooling is None:
             self.managing.step(worker, task)
         else:
@@ -240,7 +248,7 @@ class Engine:
             self.failed(worker, work, error, key, began, clock)
             return
         except BaseException as error:  # noqa: BLE001 - a protocol's defect, even an exit, is that request's failure
-            self.failed(worker, work, self._defect(work, error), key, began, clock)
+            self.failed(worker, work, defect_in(work, error, self.log), key, began, clock)
             return
         finally:
             worker.busy = False
@@ -267,7 +275,7 @@ class Engine:
         self._learn_success(source, destination)
         route = copied.route.value if copied.route else ""
         self._note(work, Attempt(source, destination, route, began, time.monotonic() - clock, copied.bytes))
-        self._finish(work, _done(work, copied))
+        self._finish(work, done_outcome(work, copied))
 
     def _waited(self, worker: Worker, result: Copied, clock: float) -> float:
         """Seconds that a small request took without working; 0 for one whose bytes may have taken the time."""
@@ -277,18 +285,9 @@ class Engine:
 
     def _left_aside(self, work: Work, error: TransferError | None, clock: float) -> None:
         """The worker left a file to others; `work` is no longer its own."""
-        blamed = self._blamed(work, error) if error is not None else None
-        if error is not None and blamed is not None and error.reach is Reach.HOST:
-            self.dispatcher.strike(gate_key(blamed), error, clock)
-
-    def _defect(self, work: Work, error: BaseException) -> TransferError:
-        """The failure that an exception nobody expected means. Its text may hold anything, so secrets are taken out."""
-        from ..credentials.redaction import redact
-
-        schemes = " to ".join(end.scheme for end in (work.replica, work.destination) if end is not None)
-        what = redact(f"defect in {schemes}: {type(error).__name__}: {error}")
-        self.log.defect(what, error)
-        return Defect(what, end=End.NEITHER, step="attempt")
+        where = blamed(work, error) if error is not None else None
+        if error is not None and where is not None and error.reach is Reach.HOST:
+            self.dispatcher.strike(gate_key(where), error, clock)
 
     def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed:
         request = work.request
@@ -337,16 +336,15 @@ class Engine:
             work, Attempt(work.source, work.destination, route, began, seconds, worker.meter.moved, error)
         )
         self.log.attempt_failed(work, error)
-        _forget_frames(error)
-        blamed = self._blamed(work, error)
-        if blamed is not None:
-            writing = error.end is End.DESTINATION
+        forget_frames(error)
+        where = blamed(work, error)
+        if where is not None:
             if not error.host:
-                error.host = blamed.endpoint
-            self._refusals.failed(blamed, error, writing=writing)
+                error.host = where.endpoint
+            self._refusals.failed(where, error, writing=error.end is End.DESTINATION)
             if error.reach is Reach.HOST:
-                crowded = isinstance(error, Busy) and self.dispatcher.crowded(gate_key(blamed))
-                self.dispatcher.strike(gate_key(blamed), error, clock)
+                crowded = isinstance(error, Busy) and self.dispatcher.crowded(gate_key(where))
+                self.dispatcher.strike(gate_key(where), error, clock)
                 if crowded and self._takes_its_turn(work, error):
                     return
         if work.spool is not None and error.end is End.SOURCE:
@@ -372,10 +370,10 @@ class Engine:
         if isinstance(error, Stopped) or (self.stop.is_set() and (error.later or move is not None)):
             if isinstance(error, Stopped):
                 error.what = f"{self.why_stopped} while this request was in progress"
-            self._finish(work, _failed_outcome(work, error, Status.STOPPED))
+            self._finish(work, failed_outcome(work, error, Status.STOPPED))
         elif move is None:
             told = telling((*work.errors(), error)) or error
-            self._finish(work, _failed_outcome(work, told, Status.FAILED))
+            self._finish(work, failed_outcome(work, told, Status.FAILED))
         else:
             self._move_on(work, move)
 
@@ -393,34 +391,12 @@ class Engine:
         if replica is not None and work.spool is None:
             error = obstacle(self.plan, request, replica) or self._refusals.hopeless(replica, writing=False)
             if error is not None:
-                return self._struck_off(error, End.SOURCE)
+                return struck_off(error, End.SOURCE)
         destination = work.destination
         error = obstacle(self.plan, request, destination) or self._refusals.hopeless(
             destination, writing=True
         )
-        return self._struck_off(error, End.DESTINATION) if error is not None else None
-
-    def _struck_off(self, error: TransferError, end: End) -> TransferError:
-        if error.reach is not Reach.GROUP:
-            error.reach = Reach.REPLICA
-        return error.at(end, "prepare")
-
-    def _down(self, name: str, key: tuple[str, str]) -> TransferError:
-        gate = self.dispatcher.gate(name)
-        seconds = time.monotonic() - gate.since
-        error = Unreachable(
-            f"{name} has not answered for {seconds:.0f} s ({gate.strikes} attempts, the last: {self.dispatcher.last_error(name)}); this one was not tried",
-            host=name,
-            end=End.SOURCE if name == key[0] else End.DESTINATION,
-            step="wait",
-        )
-        error.reach = Reach.REPLICA
-        return error
-
-    def _blamed(self, work: Work, error: TransferError) -> Location | None:
-        if error.end is End.DESTINATION:
-            return work.destination
-        return work.source if error.end is End.SOURCE else None
+        return struck_off(error, End.DESTINATION) if error is not None else None
 
     def _learn_success(self, source: Location | None, destination: Location) -> None:
         if source is not None and not source.is_local:
@@ -464,55 +440,3 @@ def _throttle(bandwidth: int, stop: threading.Event) -> Throttle | None:
     from .throttle import Throttle
 
     return Throttle(bandwidth, stop)
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """Drops what only a debugger needs: the frames hold the request, which holds the error, and nothing frees that soon."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
-
-
-def _given(location: Location | None, work: Work) -> Location | None:
-    """The location as the batch has it, where a resolver has put another in its place."""
-    if location is None or not location.logical:
-        return location
-    request = work.request
-    ends = (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
-    return next(end for end in ends if end.url == location.logical)
-
-
-def _done(work: Work, copied: Copied) -> Outcome:
-    return Outcome(
-        work.request,
-        Status.DONE,
-        copied.route.value if copied.route else "",
-        _given(work.replica, work),
-        _given(work.destination, work),
-        copied.bytes,
-        time.monotonic() - work.began,
-        next((digest for digest in copied.digests if digest.algorithm == "sha256"), None),
-        tuple(digest for digest in copied.digests if digest.algorithm != "sha256"),
-        copied.evidence or Evidence.NONE,
-        copied.checked,
-        copied.check_seconds,
-        attempts=work.attempts,
-        note=copied.note,
-    )
-
-
-def _failed_outcome(work: Work, error: TransferError, status: Status) -> Outcome:
-    last = work.attempts[-1] if work.attempts else None
-    return Outcome(
-        work.request,
-        status,
-        last.route if last else "",
-        _given(work.replica, work),
-        _given(work.destination, work),
-        last.bytes if last else 0,
-        time.monotonic() - work.began,
-        checked=isinstance(error, Mismatch) and error.of_digest,
-        left_behind=error.left_behind,
-        error=error,
-        attempts=work.attempts,
-    )

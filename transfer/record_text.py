@@ -74,7 +74,13 @@ def message(error: TransferError) -> str:
 
 
 def json_url(location: Location | None) -> str:
-    return "null" if location is None else quote(exact_url(location))
+    return "null" if location is None else _quoted(location.url, location.is_local)
+
+
+@lru_cache(maxsize=16)
+def _quoted(url: str, is_local: bool) -> str:
+    """One request's URLs are written several times, one after the other: as outcome, as attempt, and as event."""
+    return quote(url if is_local else exact_text(url))
 
 
 def json_error(error: TransferError | None) -> str:
