@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .values import Entry
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_DEEPEST = 40
+"""Levels that are open at a time: a process has few descriptors, and several workers may be removing."""
 
 
 def entries(path: str, recursive: bool, stop: threading.Event) -> Iterator[Entry]:
@@ -97,7 +99,9 @@ def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
                     f"cannot remove all of {name_of(os.path.join(parent, name))}: the run was stopped"
                 )
             level = levels[-1]
-            if level.below:
+            if level.below and len(levels) > _DEEPEST:
+                _lift(level, levels[1])
+            elif level.below:
                 inner = _enter(level.descriptor, level.below.pop())
                 if inner is not None:
                     levels.append(inner)
@@ -115,6 +119,17 @@ def _remove_folder(parent: str, name: str, stop: threading.Event) -> None:
     finally:
         for level in levels:
             os.close(level.descriptor)
+
+
+def _lift(deep: _Level, top: _Level) -> None:
+    """Moves a folder to the top of what is being removed, where its turn comes with fewer folders open."""
+    name = deep.below.pop()
+    lifted = f".wf-{os.urandom(8).hex()}.rm"
+    try:
+        os.rename(name, lifted, src_dir_fd=deep.descriptor, dst_dir_fd=top.descriptor)
+    except FileNotFoundError:
+        return
+    top.below.append(lifted)
 
 
 def _enter(parent: int, name: str) -> _Level | None:

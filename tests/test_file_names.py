@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,6 +207,28 @@ def test_a_deep_tree_is_removed(store: FileStore, tmp_path: Path) -> None:
     (deep / "a").write_bytes(b"x")
     store.remove(at(tmp_path / "tree"), recursive=True)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tree_deeper_than_a_process_has_descriptors_is_removed(tmp_path: Path) -> None:
+    """In a process of its own, whose limit is low. A tree beside each level, so that something is left to be found."""
+    top = os.open(tmp_path, os.O_RDONLY)
+    folder = top
+    for _ in range(500):
+        os.mkdir("inner", dir_fd=folder)
+        os.mkdir("beside", dir_fd=folder)
+        inner = os.open("inner", os.O_RDONLY, dir_fd=folder)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=inner))
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    program = (
+        "import resource, sys, threading; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
+        "from wf.protocols.tree import remove; remove(sys.argv[1], True, threading.Event())"
+    )
+
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "inner")], check=True)
+
+    assert os.listdir(tmp_path) == ["beside"]
 
 
 def test_a_removal_ends_with_the_run(store: FileStore, context: Context, tmp_path: Path) -> None:
