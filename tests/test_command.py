@@ -565,6 +565,20 @@ def test_a_tiny_disk_that_is_full_is_told_and_leaves_nothing(job: Job, tmp_path:
     assert not left
 
 
+def test_a_result_for_a_standard_output_that_is_closed_is_a_failure(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(SMALL)
+    (tmp_path / "batch.json").write_text(json.dumps([transfer(tmp_path / "a", tmp_path / "b")]))
+    program = "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"
+    words = job.command("-f", str(tmp_path / "batch.json"), "--result", "-")
+
+    done = subprocess.run([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, check=False)
+    quiet = subprocess.run([sys.executable, "-c", program, *words[:-2]], stderr=subprocess.PIPE, check=False)
+
+    assert (done.returncode, quiet.returncode) == (1, 0)
+    assert b"cannot be written" in done.stderr
+    assert (tmp_path / "b").read_bytes() == SMALL
+
+
 # --- stopping
 
 

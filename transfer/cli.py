@@ -57,10 +57,17 @@ def _command(words: list[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Opens the standard streams that whoever started us had closed; a file of ours would get their numbers."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Opens the standard streams that whoever started us had closed; a file of ours would get their numbers.
+
+    What is written to standard output is lost then, so that has to fail.
+    """
+    for name, mode, flag in (
+        ("stdin", "r", os.O_RDONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_WRONLY),
+    ):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flag), mode))
 
 
 def _flushed(code: int) -> int:
