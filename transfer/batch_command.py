@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import threading
     from argparse import Namespace
     from collections.abc import Mapping
+    from typing import IO
 
     from .planning import Plan
     from .requests import Batch
@@ -157,16 +158,14 @@ def people_sinks(environment: Mapping[str, str]) -> list[Sink]:
 def _batch(options: Namespace, environment: Mapping[str, str]) -> Batch:
     """The batch with the expectations of the `.meta` files. Raises BatchError."""
     name = "standard input" if options.file == "-" else options.file
-    # Nobody but the reader holds the bytes, so that it can let them go.
-    batch = load_batch(_document(options.file), environment=environment, name=name)
+    with _opened(options.file) as file:
+        batch = load_batch(file, environment=environment, name=name)
     return _with_expectations(batch, options)
 
 
-def _document(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
-    with open(name, "rb") as file:
-        return file.read()
+def _opened(name: str) -> IO[bytes]:
+    """The document of that name; `-` is standard input, which may be closed behind it."""
+    return open(0 if name == "-" else name, "rb", closefd=name != "-")
 
 
 def _with_expectations(batch: Batch, options: Namespace) -> Batch:

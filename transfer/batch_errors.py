@@ -110,9 +110,3 @@ def path_text(path: Path) -> str:
         else:
             parts.append(f"[{dumps(step if len(step) <= 60 else step[:57] + '...')}]")
     return "".join(parts)
-
-
-def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """Where people find the character at `offset`, both counted from 1."""
-    begin = text.rfind("\n", 0, offset) + 1
-    return text.count("\n", 0, offset) + 1, offset - begin + 1

@@ -34,8 +34,8 @@ def is_legacy(text: str) -> bool:
     return _SIDE.match(text.lstrip()) is not None
 
 
-def transfers(text: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """Every transfer, as JSON would have it, and where its source URL begins."""
+def transfers(text: str) -> Iterator[tuple[int, int, dict[str, object]]]:
+    """Every transfer, as JSON would have it, and where its source URL begins and its destination's ends."""
     sites = {"src": "", "dst": ""}
     source: tuple[int, str] | None = None
     for offset, line in _lines(text):
@@ -46,7 +46,11 @@ def transfers(text: str) -> Iterator[tuple[int, dict[str, object]]]:
             source = (offset, line)
         else:
             places = (_place(source[1], sites["src"]), _place(line, sites["dst"]))
-            yield source[0], {"type": "transfer", "src_urls": [places[0]], "dest_urls": [places[1]]}
+            yield (
+                source[0],
+                offset + len(line),
+                {"type": "transfer", "src_urls": [places[0]], "dest_urls": [places[1]]},
+            )
             source = None
     if source is not None:
         raise Fault(

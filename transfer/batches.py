@@ -7,8 +7,9 @@ request, so that no tree of the whole document is ever in memory.
 
 from __future__ import annotations
 
-from .batch_errors import BatchError, Fault, line_and_column, path_text
+from .batch_errors import BatchError, Fault, path_text
 from .batch_requests import RequestReader
+from .batch_window import Window
 from .requests import Batch
 
 TYPE_CHECKING = False
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from json import JSONDecoder
     from typing import Any, Final, NoReturn
 
+    from .batch_window import Pieces
     from .requests import Request
 
-    Elements = Iterator[tuple[int, object]]
-    """Where each request begins in the text, and what it decodes to."""
+    Elements = Iterator[tuple[int, int, object]]
+    """Where each request begins and ends in the window's text, and what it decodes to."""
 
 __all__ = ["BatchError", "load_batch"]
 
@@ -35,37 +37,40 @@ class _Refused(ValueError):
 
 
 def load_batch(
-    text: str | bytes, *, environment: Mapping[str, str] | None = None, name: str = "batch"
+    document: str | bytes | Pieces, *, environment: Mapping[str, str] | None = None, name: str = "batch"
 ) -> Batch:
     """The batch that a document describes. Raises BatchError.
 
-    `environment` supplies the variables of local paths; a planner, who does not know the worker's, gives none. `name`
-    is what errors call the document. Bytes are UTF-8, whatever the locale.
+    A binary file is read piece by piece, and never whole in memory. `environment` supplies the variables of local paths; a planner,
+    who does not know the worker's, gives none. `name` is what errors call the document. Bytes are UTF-8, whatever the locale.
     """
-    document = text.removeprefix("\ufeff") if isinstance(text, str) else _decoded(text, name)
-    del text  # where the caller keeps nothing of it either, it is not twice in memory
+    window = Window(document, name)
+    del document  # where the caller keeps nothing of it either, it is not twice in memory
     reader = RequestReader(environment)
     requests: list[Request] = []
-    starts: dict[int, int] = {}
+    waiting: dict[int, tuple[int, int, str]] = {}
     start = 0
     try:
-        for start, item in _elements(document):
+        for start, end, item in _elements(window):
             number = len(requests)
             requests.append(reader.request(number, item))
             if number in reader.waiting:
-                starts[number] = start
+                waiting[number] = (*window.place(start), window.text[start:end])
     except Fault as fault:
         fault.path = fault.path if fault.whole else (len(requests), *fault.path)
-        raise _error(document, name, fault, start) from None
-    if reader.waiting:
-        _order(document, name, requests, reader, starts)
+        raise _error(window, name, fault, start) from None
+    if waiting:
+        _order(name, requests, reader, waiting)
     return Batch(tuple(requests), tuple(reader.warnings))
 
 
 def _order(
-    document: str, name: str, requests: list[Request], reader: RequestReader, starts: Mapping[int, int]
+    name: str,
+    requests: list[Request],
+    reader: RequestReader,
+    waiting: Mapping[int, tuple[int, int, str]],
 ) -> None:
-    """Fills in `after` of the requests that have one."""
+    """Fills in `after` of the requests that have one. `waiting` has the place and the text of each."""
     from .batch_order import resolved
 
     try:
@@ -73,42 +78,24 @@ def _order(
             requests[number] = requests[number]._replace(after=others)
     except Fault as fault:
         assert isinstance(fault.path[0], int)
-        raise _error(document, name, fault, starts[fault.path[0]]) from None
+        line, column, text = waiting[fault.path[0]]
+        raise _error(Window(text, name, line, column), name, fault, 0) from None
 
 
-def _decoded(data: bytes, name: str) -> str:
-    """The text that UTF-8 bytes spell, without a byte order mark."""
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8").removeprefix("\ufeff")
-        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-        line, column = line_and_column(before, len(before))
-        raise BatchError(
-            f"not UTF-8: the byte 0x{data[error.start]:02x} makes no sense here",
-            line=line,
-            column=column,
-            expected="UTF-8",
-            hint="this looks like UTF-16"
-            if wide
-            else r'write a byte of a file name that is not UTF-8 as "\udcXX"',
-            name=name,
-        ) from None
-
-
-def _elements(text: str) -> Elements:
+def _elements(window: Window) -> Elements:
     """Every request of a document of any form."""
-    begin = _blank(text, 0)
+    begin = _blank(window, 0)
+    text = window.text
     first = text[begin : begin + 1]
     if first == "[":
-        return _array(text, begin)
+        return _array(window, begin)
     if first == "{":
-        return _lines(text, begin)
+        return _lines(window, begin)
     if first == "#":
         from . import batch_legacy
 
-        if batch_legacy.is_legacy(text):
-            return batch_legacy.transfers(text)
+        if batch_legacy.is_legacy(window.whole()):
+            return batch_legacy.transfers(window.text)
     if not first:
         raise Fault(
             (),
@@ -118,53 +105,64 @@ def _elements(text: str) -> Elements:
             offset=begin,
             whole=True,
         )
-    raise _misplaced(text, begin, _ARRAY, _ARRAY_HINT)
+    raise _misplaced(window, begin, _ARRAY, _ARRAY_HINT)
 
 
-def _array(text: str, begin: int) -> Elements:
-    at = _blank(text, begin + 1)
-    mark = "]" if text[at : at + 1] == "]" else ","
+def _array(window: Window, begin: int) -> Elements:
+    at = _blank(window, begin + 1)
+    mark = "]" if window.text[at : at + 1] == "]" else ","
     while mark == ",":
-        item, end = _decode(text, at)
-        yield at, item
-        at = _blank(text, end)
-        mark = text[at : at + 1]
+        item, end = _decode(window, at)
+        yield at, end, item
+        if window.let_go(end):
+            end = 0
+        at = _blank(window, end)
+        mark = window.text[at : at + 1]
         if mark == ",":
-            at = _blank(text, at + 1)
+            at = _blank(window, at + 1)
     if mark != "]":
-        raise _misplaced(text, at, "a comma or the closing bracket of the array")
-    at = _blank(text, at + 1)
-    if at < len(text):
-        raise _misplaced(text, at, "nothing after the array")
+        raise _misplaced(window, at, "a comma or the closing bracket of the array")
+    at = _blank(window, at + 1)
+    if at < len(window.text):
+        raise _misplaced(window, at, "nothing after the array")
 
 
-def _lines(text: str, begin: int) -> Elements:
+def _lines(window: Window, begin: int) -> Elements:
     """JSON Lines. What looks like it and is one object in several lines, or none that is a request, is a Fault."""
-    at = begin
-    while at < len(text):
-        item, end = _decode(text, at)
-        if text.find("\n", at, end) >= 0 or (at == begin and isinstance(item, dict) and "type" not in item):
-            raise _object_instead(at, first=at == begin)
-        yield at, item
-        at = _after_line(text, end)
+    at, first = begin, True
+    while at < len(window.text):
+        item, end = _decode(window, at)
+        if window.text.find("\n", at, end) >= 0 or (first and isinstance(item, dict) and "type" not in item):
+            raise _object_instead(at, first=first)
+        yield at, end, item
+        first = False
+        if window.let_go(end):
+            end = 0
+        at = _after_line(window, end)
 
 
-def _after_line(text: str, end: int) -> int:
+def _after_line(window: Window, end: int) -> int:
     """Where the next line that is not blank begins, after an object that ended at `end`."""
-    at = _blank(text, end, _BLANKS_IN_LINE)
-    if at < len(text) and text[at] != "\n":
+    at = _blank(window, end, _BLANKS_IN_LINE)
+    if at < len(window.text) and window.text[at] != "\n":
         raise _misplaced(
-            text, at, "one object a line", "JSON Lines has no commas between objects; an array begins with ["
+            window,
+            at,
+            "one object a line",
+            "JSON Lines has no commas between objects; an array begins with [",
         )
-    return _blank(text, at)
+    return _blank(window, at)
 
 
-def _blank(text: str, at: int, blanks: str = _BLANKS) -> int:
+def _blank(window: Window, at: int, blanks: str = _BLANKS) -> int:
     """Where the first character that is not blank stands."""
-    end = len(text)
-    while at < end and text[at] in blanks:
-        at += 1
-    return at
+    while True:
+        text = window.text
+        end = len(text)
+        while at < end and text[at] in blanks:
+            at += 1
+        if at < end or not window.extend():
+            return at
 
 
 def _object_instead(at: int, *, first: bool) -> Fault:
@@ -181,10 +179,10 @@ def _object_instead(at: int, *, first: bool) -> Fault:
     return Fault((), f"expected {expected}, found one in several lines", expected=expected, offset=at)
 
 
-def _misplaced(text: str, at: int, expected: str, hint: str = "") -> Fault:
+def _misplaced(window: Window, at: int, expected: str, hint: str = "") -> Fault:
     from .batch_positions import found_at
 
-    message = f"expected {expected}, found {found_at(text, at)}"
+    message = f"expected {expected}, found {found_at(window.text, at)}"
     return Fault((), message, expected=expected, hint=hint, offset=at, whole=True)
 
 
@@ -221,13 +219,18 @@ def _scanner() -> Callable[[str, int], tuple[object, int]]:
 _scan: Final = _scanner()
 
 
-def _decode(text: str, at: int) -> tuple[object, int]:
+def _decode(window: Window, at: int) -> tuple[object, int]:
     """The JSON value that begins at `at`, and where it ends."""
-    try:
-        return _scan(text, at)
-    except (ValueError, RecursionError, StopIteration, SystemError):
-        # Without its module the scanner cannot say what is wrong.
-        return _decode_slowly(text, at)
+    while True:
+        try:
+            item, end = _scan(window.text, at)
+        except (ValueError, RecursionError, StopIteration, SystemError):
+            if window.extend():
+                continue  # it may have been cut by the end of what has been read
+            # Without its module the scanner cannot say what is wrong.
+            return _decode_slowly(window.text, at)
+        if end < len(window.text) or not window.extend():
+            return item, end
 
 
 def _decode_slowly(text: str, at: int) -> tuple[object, int]:
@@ -239,18 +242,18 @@ def _decode_slowly(text: str, at: int) -> tuple[object, int]:
         raise fault_of_scan(text, at, error) from None
 
 
-def _error(text: str, name: str, fault: Fault, start: int) -> BatchError:
+def _error(window: Window, name: str, fault: Fault, start: int) -> BatchError:
     """The fault with its line and column. `start` is where the request begins that it is about."""
     offset = fault.offset
     if offset is None:
         from . import batch_legacy, batch_positions
 
         inside = fault.path[1:]
-        if batch_legacy.is_legacy(text):
-            offset = batch_legacy.offset_of(text, start, inside)
+        if batch_legacy.is_legacy(window.text):
+            offset = batch_legacy.offset_of(window.text, start, inside)
         else:
-            offset = batch_positions.offset_of(text, start, inside, at_key=fault.at_key)
-    line, column = line_and_column(text, offset)
+            offset = batch_positions.offset_of(window.text, start, inside, at_key=fault.at_key)
+    line, column = window.place(offset)
     return BatchError(
         fault.message,
         path=path_text(fault.path),
