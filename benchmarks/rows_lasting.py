@@ -153,7 +153,7 @@ def two_stage(bench: Bench) -> Row:
         streamed,
         bench.ours("staged", through, check, "--stage", "file", before=before),
     ]
-    findings = [Finding("bytes of disk that a streamed run used", _disk_used(bench, streamed), 0, " MiB")]
+    findings = [Finding("bytes of disk that a streamed run used", disk_used(bench, streamed), 0, " MiB")]
 
     def slower(results: Results) -> list[Finding]:
         found = [
@@ -170,7 +170,7 @@ def two_stage(bench: Bench) -> Row:
     return bench.measured("two-stage", title, contenders, [], rounds=rounds, more=slower, notes=notes)
 
 
-def _disk_used(bench: Bench, streamed: measure.Contender) -> float:
+def disk_used(bench: Bench, streamed: measure.Contender) -> float:
     """0 where it is done without a file of more than 64 KiB, else what it would have needed."""
     prlimit = shutil.which("prlimit")
     if prlimit is None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from .digest import SIZES, Digest, canonical_algorithm
 from .entries import ManifestEntry, ManifestLine
-from .errors import ManifestError
-from .gnu import LONGEST_LINE, split_at_newline
+from .errors import ManifestError, TruncatedManifest
+from .gnu import LONGEST_LINE, breaks_off, split_at_newline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +42,19 @@ def algorithm_of(path: bytes) -> str | None:
 
 
 def read_lines(stream: BinaryIO, algorithm: str, root: bytes | None = None) -> Iterator[ManifestLine]:
-    """The entries as they are read; names are relative to the bag's root, in which doubtful ones are looked for."""
+    """The entries as they are read; names are relative to the bag's root, in which doubtful ones are looked for.
+
+    Raises TruncatedManifest if the last line breaks off before the path.
+    """
     for number, line in enumerate(split_at_newline(stream), start=1):
         text = line.rstrip(b"\r\n")
         if text:
-            yield _line(number, text, algorithm, root)
+            found = _line(number, text, algorithm, root)
+            if found.entry is None and line[-1:] not in b"\r\n" and breaks_off(text):
+                raise TruncatedManifest(
+                    f"ends in the middle of line {number}; it was cut, or is still being written"
+                )
+            yield found
 
 
 def _line(number: int, text: bytes, algorithm: str, root: bytes | None) -> ManifestLine:
@@ -70,14 +78,29 @@ def decode(text: bytes) -> bytes:
     return _ENCODED.sub(lambda match: _DECODED[match[1].lower()], text)
 
 
-def encode(name: bytes) -> bytes:
-    """The path as it is written in a manifest."""
-    return name.replace(b"%", b"%25").replace(b"\n", b"%0A").replace(b"\r", b"%0D")
+def encode(name: bytes, *, percent: bool = True) -> bytes:
+    """The path as it is written in a manifest; without `percent` as bagit.py writes and reads it."""
+    if percent:
+        name = name.replace(b"%", b"%25")
+    return name.replace(b"\n", b"%0A").replace(b"\r", b"%0D")
 
 
-def entry_line(entry: ManifestEntry, algorithm: str) -> bytes:
+def encodes_percent(path: bytes) -> bool:
+    """Whether a bag's manifest has `%` encoded. False if one name shows that it does not, as those of bagit.py."""
+    root = os.path.dirname(path)
+    with open(path, "rb") as stream:
+        for line in split_at_newline(stream):
+            match = _LINE.fullmatch(line.rstrip(b"\r\n"))
+            if match is not None and b"%" in match[2]:
+                text = match[2].removeprefix(b"*")
+                if b"%" in _ENCODED.sub(b"", text) or _meant(text, root) == text:
+                    return False
+    return True
+
+
+def entry_line(entry: ManifestEntry, algorithm: str, *, percent: bool = True) -> bytes:
     """The line of an entry. Raises ValueError if it has no digest by this algorithm, or no name."""
     digest = entry.digest(algorithm)
     if digest is None or not entry.name:
         raise ValueError(f"the entry has no {algorithm} digest, or no name")
-    return b"%b  %b\n" % (digest.hex.encode(), encode(entry.name))
+    return b"%b  %b\n" % (digest.hex.encode(), encode(entry.name, percent=percent))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .digest import Hashes, new_hash
 from .entries import BlockDigests, ManifestEntry
 from .errors import ChangedWhileRead, Interrupted, NotRegular
-from .files import new_buffer
+from .files import new_buffer, opened
 
 if TYPE_CHECKING:
     import threading
@@ -128,7 +128,7 @@ class _Opened:
     """A regular file whose ranges are digested, and that must not change meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        self._descriptor = opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         try:
             self._before = os.fstat(self._descriptor)
             if stat.S_ISDIR(self._before.st_mode):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from .errors import ChecksumError
 from .files import digest_file, digest_stream
 from .gnu import write_manifest_line
 from .output import OutputFailed, complain, complain_about, put, reason
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Final, Self
 
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
     from ..protocols.values import Entry
     from .digest import Digest
-    from .remote import RemoteDigest, RemoteFailed
+    from .remote import Access, RemoteDigest, RemoteFailed
 
 OK: Final = 0
 FAILED: Final = 1
@@ -108,11 +108,11 @@ class _Urls:
     """What `remote.Remote` asks for, by the protocols of `wf.protocols`, each imported when a URL needs it."""
 
     def __init__(self) -> None:
-        self._site = self._credentials = ""
+        self._access: Access | None = None
         self._opened: _Opened | None = None
 
-    def configure(self, *, site: str, credentials: str) -> None:
-        self._site, self._credentials = site, credentials
+    def configure(self, access: Access) -> None:
+        self._access = access
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +123,9 @@ class _Urls:
 
     def _stores(self) -> _Opened:
         if self._opened is None:
-            self._opened = _Opened(self._site, self._credentials)
+            from .remote import Access
+
+            self._opened = _Opened(self._access or Access())
         return self._opened
 
     def shown(self, url: str) -> str:
@@ -141,16 +143,23 @@ class _Urls:
 class _Opened:
     """The stores of one call of the command."""
 
-    def __init__(self, site: str, credentials: str) -> None:
+    def __init__(self, access: Access) -> None:
         from ..credentials.chain import standard_chain
+        from ..credentials.private import Policy
         from ..protocols.errors import TransferError
         from ..transfer.asking import Stores
         from ..transfer.settings import Settings
 
-        self._site = site
+        self._site = access.site
         self._error = TransferError
-        chain = standard_chain(os.environ, file=credentials)
-        self._stores = Stores(chain, os.environ, stall=Settings().stall)
+        policy = Policy(access.insecure, access.fix_permissions, _warn_once())
+        chain = standard_chain(os.environ, file=access.credentials, policy=policy)
+        self._stores = Stores(
+            chain,
+            os.environ,
+            stall=Settings().stall,
+            accept_new_host_keys=access.accept_new_host_keys,
+        )
 
     def close(self) -> None:
         self._stores.__exit__(None, None, None)
@@ -232,6 +241,18 @@ class _Opened:
                 f"{location.shown}: this protocol cannot list folders; name the files one by one"
             )
         return list(store.list(location, recursive=True))
+
+
+def _warn_once() -> Callable[[str], None]:
+    """Writes each warning once to standard error."""
+    told: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            complain(f"warning: {text}")
+
+    return warn
 
 
 def _failed(location: Location, error: TransferError) -> RemoteFailed:

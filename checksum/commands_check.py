@@ -16,13 +16,13 @@ from .output import (
     FAILED,
     INTERRUPTED,
     OK,
+    Lines,
     complain,
-    complain_about,
-    put,
     reason,
     standard_input,
 )
 from .parallel import Reading
+from .paths import is_below
 from .remote import RemoteFailed, is_url
 from .reporting import Tally, status_line
 from .signals import stop_on_interrupt
@@ -65,25 +65,38 @@ class _Check:
         self._remote = remote
         self._stop = stop
         self._tally = Tally(strict=options.strict, ignore_missing=options.ignore_missing)
+        self._lines_told = Lines()
         self._sites: dict[bytes, str] = {}
         self._codes: set[int] = set()
+        self._allows_all = options.allow_absolute
+        self._folder: bytes | None = None
+        self._is_strict = False
+        """What cannot be understood is a failure by itself, and told."""
 
     def run(self) -> int:
         try:
             with self._opened() as manifest:
-                self._check(manifest)
+                try:
+                    self._check(manifest)
+                finally:
+                    self._lines_told.flush()
         except Interrupted:
             complain(f"{printable(self._manifest)}: interrupted: what follows was not checked")
             self._sum_up()
             return INTERRUPTED
         except OSError as error:
-            complain_about(self._manifest, error)
+            hint = (
+                " (a manifest is read from a file: fetch it with wf-transfer cp)"
+                if is_url(self._manifest)
+                else ""
+            )
+            complain(f"{printable(self._manifest)}: {reason(error)}{hint}")
             return FAILED
         except ManifestError as error:
             if self._tally.well_formed:  # what came before the cut was checked, and counts
                 self._sum_up()
             complain(f"{printable(self._manifest)}: {error}")
-            return FAILED if self._codes else BAD_MANIFEST
+            return FAILED if self._tally.wrong + self._tally.unread else BAD_MANIFEST
         except ChecksumError as error:  # a module that is not installed
             complain(f"{printable(self._manifest)}: {error}")
             return CONFIGURATION
@@ -103,17 +116,22 @@ class _Check:
 
     def _check(self, manifest: Manifest) -> None:
         options = self._options
+        self._tally.strict |= manifest.is_strict
+        self._is_strict = manifest.is_strict
+        self._allows_all |= manifest.format is Format.REPLICAS
+        self._folder = manifest.folder
         results = verify_lines(
             self._lines(manifest),
             folder=manifest.folder,
-            allow_absolute=options.allow_absolute or manifest.format is Format.REPLICAS,
+            allow_absolute=self._allows_all,
             workers=options.workers,
             reading=Reading(special=options.special, from_disk=options.from_disk, standard_input=True),
             stop=self._stop,
+            before_waiting=self._lines_told.flush,
         )
         for checked in results:
             entry = checked.entry
-            if checked.verdict is Verdict.MISSING and entry is not None and self._may_ask(manifest, entry):
+            if checked.verdict is Verdict.MISSING and entry is not None and self._may_ask(entry):
                 checked = self._asked(checked, entry)
             self._tally.count(checked)
             self._note(checked)
@@ -131,20 +149,20 @@ class _Check:
         if manifest.format is Format.REPLICAS:
             from .commands_replicas import replica_lines
 
-            return replica_lines(self._manifest, self._sites)
+            return replica_lines(manifest.content(), self._sites)
         if self._manifest == "-":
             return map(_without_standard_input, manifest.lines())
         return manifest.lines()
 
     # --- URLs
 
-    def _may_ask(self, manifest: Manifest, entry: ManifestEntry) -> bool:
+    def _may_ask(self, entry: ManifestEntry) -> bool:
         """A manifest from somebody else does not send this machine's credentials anywhere, unless that was allowed."""
-        allowed = self._options.allow_absolute or manifest.format is Format.REPLICAS
-        return allowed and is_url(os.fsdecode(entry.name))
+        return self._allows_all and is_url(os.fsdecode(entry.name))
 
     def _asked(self, checked: Checked, entry: ManifestEntry) -> Checked:
         """The result for a URL, by its service."""
+        self._lines_told.flush()
         algorithms = [digest.algorithm for digest in entry.digests]
         try:
             told = self._remote.digest(
@@ -165,8 +183,8 @@ class _Check:
         report = self._options.report
         entry = checked.entry
         if entry is None:
-            if report == "warn":
-                complain(f"{printable(self._manifest)}: {checked.number}: {checked.problem}")
+            if report == "warn" or (self._is_strict and report != "status"):
+                self._complain(f"{printable(self._manifest)}: {checked.number}: {checked.problem}")
             return
         if checked.verdict is Verdict.MISSING and self._options.ignore_missing:
             return
@@ -174,9 +192,14 @@ class _Check:
         if checked.error is not None:
             self._complain_of(name, checked.error)
         if report != "status" and not (report == "quiet" and checked.verdict is Verdict.MATCH):
-            put(status_line(checked.verdict, name))
+            self._lines_told.write(status_line(checked.verdict, name))
         if checked.verdict is Verdict.MISMATCH:
             self._explain(name, checked)
+
+    def _complain(self, text: str) -> None:
+        """What was found before is told before."""
+        self._lines_told.flush()
+        complain(text)
 
     def _shown(self, name: bytes) -> bytes:
         """The name; of a URL without its secrets."""
@@ -186,15 +209,15 @@ class _Check:
 
     def _complain_of(self, name: bytes, error: OSError | ChecksumError) -> None:
         if isinstance(error, RemoteFailed):
-            complain(str(error))
+            self._complain(str(error))
         elif isinstance(error, OutsideFolder):
-            complain(f"{printable(name)}: {error} (--allow-absolute checks it)")
+            self._complain(f"{printable(name)}: {error} (--allow-absolute checks it)")
         elif is_url(os.fsdecode(name)):
-            complain(
+            self._complain(
                 f"{printable(name)}: no such file here, and services are asked with --allow-absolute only"
             )
         else:
-            complain_about(name, error)
+            self._complain(f"{printable(name)}: {reason(error)}")
 
     def _explain(self, name: bytes, checked: Checked) -> None:
         is_file = checked.path not in (b"", b"-")
@@ -202,8 +225,10 @@ class _Check:
             sentences = _digests_told(checked)
             if is_file:
                 sentences += self._damage(checked)
-            complain(f"{printable(name)}: {'; '.join(sentences)}")
-        if self._options.quarantine and is_file:
+            if is_file and self._is_manifest(checked.path):
+                sentences.append("this is the manifest itself, which cannot hold its own checksum")
+            self._complain(f"{printable(name)}: {'; '.join(sentences)}")
+        if self._options.quarantine and is_file and self._may_move(name, checked.path):
             self._keep_away(name, checked.path)
 
     def _damage(self, checked: Checked) -> list[str]:
@@ -214,7 +239,7 @@ class _Check:
         assert entry is not None
         reference = self._options.reference and os.path.join(os.fsencode(self._options.reference), entry.name)
         if reference and not os.path.isfile(reference):
-            complain(f"{printable(reference)}: no such file to compare with")
+            self._complain(f"{printable(reference)}: no such file to compare with")
             reference = ""
         try:
             if os.path.isfile(checked.path):
@@ -226,17 +251,32 @@ class _Check:
             return [f"cannot be looked at again: {reason(error)}"]
         return []
 
+    def _is_manifest(self, path: bytes) -> bool:
+        try:
+            return os.path.samefile(path, self._manifest)
+        except OSError:
+            return False
+
+    def _may_move(self, name: bytes, path: bytes) -> bool:
+        """Reading through a linked folder harms nobody; moving would take files away from wherever it leads."""
+        if self._allows_all or is_below(path, self._folder or b"."):
+            return True
+        self._complain(
+            f"{printable(name)}: not moved: a link leads to it out of the folder (--allow-absolute moves it)"
+        )
+        return False
+
     def _keep_away(self, name: bytes, path: bytes) -> None:
         from .forensics import quarantine
 
         try:
             kept = quarantine(path, self._options.quarantine, name=name)
         except OSError as error:
-            complain(
+            self._complain(
                 f"{printable(name)}: not moved to {printable(self._options.quarantine)}: {reason(error)}"
             )
         else:
-            complain(f"{printable(name)}: moved to {printable(kept)}")
+            self._complain(f"{printable(name)}: moved to {printable(kept)}")
 
     def _sum_up(self) -> None:
         tally = self._tally

@@ -37,7 +37,7 @@ def run_diff(arguments: Sequence[str]) -> int:
     made = command_parser("diff")
     options = parse(made, arguments, "manifests")
     if len(options.manifests) != 2:
-        made.error("name two manifests")
+        made.error(f"two manifests are compared, {len(options.manifests)} given")
     code = SAME
     try:
         for one in compare(*map(_entries, options.manifests)):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from .output import OK, put
+from .records import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str], remote: Remote) -> int:
 
 
 def _parsed(arguments: Sequence[str], remote: Remote) -> Options:
-    from .options import algorithms, number, parse, parser
+    from .options import access, algorithms, number, parse, parser
 
     made = parser()
     found = parse(made, arguments, "files")
@@ -88,15 +88,15 @@ def _parsed(arguments: Sequence[str], remote: Remote) -> Options:
         reference=found.reference or "",
     )
     (_refuse_when_checking if options.check else _refuse_when_printing)(made, options, found)
-    remote.configure(site=found.site, credentials=found.credentials)
+    remote.configure(access(found))
     return options
 
 
 def _refuse_when_checking(made: ArgumentParser, options: Options, found: Namespace) -> None:
     if options.tag:
-        made.error("the --tag option is meaningless when verifying checksums")
+        made.error("--tag is meaningless when verifying checksums: leave it out")
     if found.mode is not None:
-        made.error("the --binary and --text options are meaningless when verifying checksums")
+        made.error("--binary and --text are meaningless when verifying checksums: leave them out")
     for name, is_given in (
         ("json", options.json),
         ("blocks", options.block_bytes),
@@ -104,18 +104,18 @@ def _refuse_when_checking(made: ArgumentParser, options: Options, found: Namespa
         ("output", options.output),
     ):
         if is_given:
-            made.error(f"the --{name} option is meaningless when verifying checksums")
+            made.error(f"--{name} is meaningless when verifying checksums: leave it out")
     if len(options.algorithms) > 1:
-        made.error("name one algorithm when verifying checksums")
+        made.error("several algorithms: name one when verifying checksums, or none for what the lines say")
 
 
 def _refuse_when_printing(made: ArgumentParser, options: Options, found: Namespace) -> None:
     if options.tag and found.mode == "text":
-        made.error("--tag does not support --text mode")
+        made.error("--tag knows no text mode: leave --text out")
     if options.json and (options.tag or options.zero or found.mode is not None):
         made.error("--json has lines of its own: leave out --tag, --zero, --binary and --text")
     if options.block_bytes and not options.json:
-        made.error("--blocks needs --json")
+        made.error("--blocks needs --json, whose lines have room for them")
     if len(options.algorithms) > 1 and not (options.json or options.tag):
         made.error("several algorithms need --json or --tag, which tell which is which")
     given = (
@@ -128,7 +128,7 @@ def _refuse_when_printing(made: ArgumentParser, options: Options, found: Namespa
     )
     for name, is_given in given:
         if is_given:
-            made.error(f"the --{name} option is meaningful only when verifying checksums")
+            made.error(f"--{name} is meaningful only when verifying checksums: add -c, or leave it out")
 
 
 def _version() -> str:

@@ -137,7 +137,7 @@ def _explained(one: Examined) -> str:
 def _items(made: ArgumentParser, options: Namespace) -> list[Item] | None:
     """What the command line and standard input name; None after a complaint."""
     if not options.items:
-        made.error("name at least one file")
+        made.error("name at least one file, or - for a list on standard input")
     try:
         items = [parse_item(text) for text in _texts(options)]
     except ValueError as error:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
 
 from .entries import ManifestEntry
 from .errors import ChecksumError, Interrupted
 from .gnu import write_manifest_line
 from .names import printable
-from .output import FAILED, INTERRUPTED, OK, complain, complain_about, put
+from .output import FAILED, INTERRUPTED, OK, Lines, complain, complain_about
 from .parallel import NOTHING, Reading, Task, digest_files
+from .records import NamedTuple
 from .remote import RemoteFailed, is_url
 from .rewriting import is_partial
 from .states import identity, settled_state
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
@@ -29,19 +30,31 @@ if TYPE_CHECKING:
 def print_digests(options: Options, remote: Remote) -> int:
     """Prints a line a file in the order of the names, folders sorted; returns the exit code."""
     if not options.json and not options.output:
-        printer = _Printer(options, remote, put)
-        printer.write_all()
-        return printer.exit_code
+        return _plain_lines(options, remote)
     from .signals import stop_on_interrupt
 
     with stop_on_interrupt() as stop:
         if not options.output:
-            return _interruptible(_Printer(options, remote, put, stop))
+            lines = Lines()
+            try:
+                return _interruptible(_Printer(options, remote, lines.write, stop, lines.flush))
+            finally:
+                lines.flush()
         try:
             return _into_file(options, remote, stop)
-        except OSError as error:
-            complain_about(error.filename or options.output, error)
+        except OSError as error:  # may name the partial, which nobody asked for
+            complain_about(options.output, error)
             return FAILED
+
+
+def _plain_lines(options: Options, remote: Remote) -> int:
+    lines = Lines()
+    printer = _Printer(options, remote, lines.write, before_waiting=lines.flush)
+    try:
+        printer.write_all()
+    finally:
+        lines.flush()  # an interrupt leaves whole lines of all files that were done
+    return printer.exit_code
 
 
 def _interruptible(printer: _Printer) -> int:
@@ -78,7 +91,9 @@ class _Printer:
         remote: Remote,
         write: Callable[[bytes], None],
         stop: threading.Event | None = None,
+        before_waiting: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before_waiting = before_waiting
         self._options = options
         self._remote = remote
         self._write = write
@@ -143,7 +158,14 @@ class _Printer:
         options = self._options
         reading = Reading(special=options.special, from_disk=options.from_disk, standard_input=True)
         tasks = self._tasks(_until_url(first, others, urls), waiting)
-        for digested in digest_files(tasks, workers=options.workers, reading=reading, stop=stop):
+        results = digest_files(
+            tasks,
+            workers=options.workers,
+            reading=reading,
+            stop=stop,
+            before_waiting=self._before_waiting,
+        )
+        for digested in results:
             state = waiting.popleft()
             if state is not None and state.in_blocks:
                 entry = self._blocked_entry(state, stop)
@@ -169,15 +191,16 @@ class _Printer:
             return
         from .trees import Kind, walk
 
-        own = {_standard_output(), _identity(os.fsencode(self._options.output))} - {None}
+        own = _Own(self._options.output)
         left_out = 0
-        for found in walk(path):
-            if found.kind is Kind.UNREADABLE and found.error is not None:
-                self._fail(found.path, found.error)
-            elif found.kind is not Kind.FILE:
+        for one, kind, error, inode in walk(path):
+            if kind is Kind.FILE:
+                if not is_partial(one) and not own.holds(one, inode):
+                    yield one
+            elif error is not None:
+                self._fail(one, error)
+            else:
                 left_out += 1
-            elif not is_partial(found.path) and not (own and _identity(found.path) in own):
-                yield found.path
         if left_out:
             complain(f"{printable(path)}: {left_out} links, FIFOs, sockets and devices were left out")
 
@@ -194,6 +217,7 @@ class _Printer:
     def _blocked_entry(self, state: _State, stop: threading.Event | None) -> ManifestEntry | None:
         from .blocks import digest_blocks, entry_of
 
+        self._before_waiting()
         try:
             found = digest_blocks(state.path, self._options.block_bytes, whole=self._algorithms, stop=stop)
         except Interrupted:
@@ -210,6 +234,7 @@ class _Printer:
             for one in self._remote.walk(url) if self._options.recursive else (url,):
                 if self._stop is not None and self._stop.is_set():
                     raise Interrupted("reading was interrupted")
+                self._before_waiting()
                 found = self._remote.digest(one, self._algorithms)
                 yield ManifestEntry(os.fsencode(self._remote.shown(one)), found.digests, found.size)
         except RemoteFailed as error:
@@ -217,8 +242,41 @@ class _Printer:
             self._codes.add(error.exit_code)
 
     def _fail(self, path: bytes, error: OSError | ChecksumError) -> None:
+        self._before_waiting()  # what was done before is told before, where both go to one place
         complain_about(path, error)
         self._codes.add(FAILED)
+
+
+class _Own:
+    """The files that the manifest itself goes to, which a tree may contain."""
+
+    def __init__(self, output: str) -> None:
+        pairs = (
+            (_identity(os.fsencode(output)), os.fsencode(output)),
+            (_standard_output(), _redirected_to()),
+        )
+        self._identities = {identity for identity, _ in pairs if identity is not None}
+        self._inodes = {inode for _, inode in self._identities}
+        self._endings = tuple(
+            b"/" + os.path.basename(path) for one, path in pairs if one is not None and path
+        )
+
+    def holds(self, path: bytes, inode: int) -> bool:
+        """Whether this is one of them. Only a file with the same inode or name is looked at.
+
+        What a folder says of inodes differs from what files say where file systems lie over each other.
+        """
+        if inode in self._inodes or path.endswith(self._endings):
+            return _identity(path) in self._identities
+        return False
+
+
+def _redirected_to() -> bytes:
+    """The path of standard output; empty where the system does not tell."""
+    try:
+        return os.readlink(b"/proc/self/fd/1")
+    except OSError:
+        return b""
 
 
 class _State(NamedTuple):
@@ -249,7 +307,7 @@ def _identity(path: bytes) -> tuple[int, int] | None:
 
 
 def _standard_output() -> tuple[int, int] | None:
-    """The file that the manifest itself goes to, which a tree may contain."""
+    """None for what is no regular file."""
     try:
         status = os.fstat(1)
     except OSError:

@@ -11,6 +11,7 @@ from .entries import ManifestEntry, ManifestLine
 from .errors import ChecksumError, Interrupted, ManifestError
 from .files import digest_file, new_buffer
 from .names import printable
+from .options import access
 from .output import (
     BAD_MANIFEST,
     CONFIGURATION,
@@ -47,16 +48,12 @@ def local_path(pfn: str) -> bytes | None:
     return None if _SCHEME.match(pfn) else os.fsencode(pfn)
 
 
-def replica_lines(path: str, sites: dict[bytes, str]) -> Iterator[ManifestLine]:
+def replica_lines(content: bytes, sites: dict[bytes, str]) -> Iterator[ManifestLine]:
     """Each place of each file as a line of a manifest; `sites` is filled with the sites of the URLs among them.
 
-    Entries for patterns of names are passed over, since they name no file. Raises OSError, ManifestError and MissingYaml.
+    Entries for patterns of names are passed over, since they name no file. Raises ManifestError and MissingYaml.
     """
-    if path == "-":
-        raise ManifestError("a replica catalogue is read from a file, not from standard input")
-    with open(path, "rb") as file:
-        catalogue = Catalogue(file.read())
-    for replica in catalogue.replicas:
+    for replica in Catalogue(content).replicas:
         if replica.problem:
             yield ManifestLine(replica.line, None, f"{printable(replica.lfn)}: {replica.problem}")
             continue
@@ -117,7 +114,7 @@ def update_replicas(path: str, options: Namespace, remote: Remote) -> int:
 
     A file whose replicas differ, or cannot all be read, gets none. With `paranoid` sums that are there are checked too.
     """
-    remote.configure(site=options.site, credentials=options.credentials)
+    remote.configure(access(options))
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -128,6 +125,8 @@ def update_replicas(path: str, options: Namespace, remote: Remote) -> int:
             new = _completed(catalogue, sums)
             if new != content and not options.dry_run:
                 _rewrite(path, new)
+            for lfn in () if options.quiet else filling.completed:
+                put(change_line("added", os.fsencode(lfn)))
             if stop.is_set():
                 complain("interrupted: the sums that were found by then were filled in")
                 return INTERRUPTED
@@ -167,6 +166,8 @@ class _Filling:
         self._reader = reader
         self._options = options
         self.code = OK
+        self.completed: list[str] = []
+        """The files whose sums were found, to be told once they are written."""
 
     def sums(self, catalogue: Catalogue) -> dict[int, Digest]:
         """The missing sums by the number of the entry; those that were found until an interrupt."""
@@ -175,13 +176,24 @@ class _Filling:
             for number, replica in enumerate(catalogue.replicas):
                 if replica.problem:
                     self._fail(f"line {replica.line}: {printable(replica.lfn)}: {replica.problem}")
-                elif not replica.pattern and (replica.digest is None or self._options.paranoid):
-                    digest = self._of(replica)
-                    if digest is not None and replica.digest is None:
+                elif not replica.pattern and replica.digest is None:
+                    if (digest := self._missing(catalogue, number, replica)) is not None:
                         found[number] = digest
+                elif not replica.pattern and self._options.paranoid:
+                    self._of(replica)
         except Interrupted:
             pass
         return found
+
+    def _missing(self, catalogue: Catalogue, number: int, replica: Replica) -> Digest | None:
+        """The digest to fill in. Whether there is a place for it is asked before anything is read."""
+        if obstacle := catalogue.obstacle(number):
+            self._fail(f"{printable(replica.lfn)}: {obstacle}")
+            return None
+        digest = self._of(replica)
+        if digest is not None:
+            self.completed.append(replica.lfn)
+        return digest
 
     def _of(self, replica: Replica) -> Digest | None:
         """The digest of all replicas of a file; None after a complaint."""
@@ -197,16 +209,15 @@ class _Filling:
             return None
         digests = {one.digest for one in reads if one.digest is not None} | ({replica.digest} - {None})
         if len(digests) != 1:
-            self._fail(f"{printable(replica.lfn)}: its replicas, or its checksum, differ: {_told(reads)}")
+            self._fail(
+                f"{printable(replica.lfn)}: its replicas, or its checksum, differ: {self._told(reads)}"
+            )
             return None
-        if replica.digest is None and not self._options.quiet:
-            put(change_line("added", os.fsencode(replica.lfn)))
         return digests.pop()
+
+    def _told(self, reads: list[Read]) -> str:
+        return ", ".join(f"{printable(self._reader.name(one.place))} has {one.digest}" for one in reads)
 
     def _fail(self, text: str) -> None:
         complain(text)
         self.code = FAILED
-
-
-def _told(reads: list[Read]) -> str:
-    return ", ".join(f"{printable(one.place.pfn)} has {one.digest}" for one in reads)

@@ -7,6 +7,7 @@ import stat
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .bagit import encodes_percent
 from .entries import ManifestEntry
 from .errors import ChecksumError, Interrupted, ManifestError
 from .formats import Format, open_manifest
@@ -39,11 +40,11 @@ def run_update(arguments: Sequence[str], remote: Remote) -> int:
     made = command_parser("update")
     options = parse(made, arguments, "places")
     if not options.places:
-        made.error("name the manifest to update")
+        made.error("name the manifest to update, as wf-checksum --json -o MANIFEST writes it")
     path, *places = options.places
     try:
         with open_manifest(path) as manifest:
-            format_ = manifest.format
+            format_, zero = manifest.format, manifest.zero
         if format_ is Format.REPLICAS:
             if places:
                 made.error("a replica catalogue names its files itself")
@@ -54,7 +55,7 @@ def run_update(arguments: Sequence[str], remote: Remote) -> int:
         if format_ is Format.META:
             made.error("a .meta file is written anew by `wf-checksum generate --meta`")
         with stop_on_interrupt() as stop:
-            return _Update(path, places, options, stop).run(format_)
+            return _Update(path, places, options, stop).run(format_, zero=zero)
     except OSError as error:
         complain_about(error.filename or path, error)
         return FAILED
@@ -79,11 +80,12 @@ class _Update:
         """Of the last entry with blocks; new files are told in such blocks too."""
         self._code = OK
 
-    def run(self, format_: Format) -> int:
+    def run(self, format_: Format, *, zero: bool) -> int:
         tops = self._tops()  # also the proof that the manifest is whole, before anything is told
         self._places = self._places or [os.path.join(self._prefix, one) for one in sorted(tops)]
         # Lines from the old manifest while the new one is written, which replaces it at the end.
-        lines = manifest_lines(self._entries(), format=format_)
+        percent = format_ is not Format.BAGIT or encodes_percent(os.fsencode(self._path))
+        lines = manifest_lines(self._entries(), format=format_, zero=zero, percent=percent)
         if self._options.dry_run:
             for _ in lines:
                 pass

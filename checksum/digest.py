@@ -48,6 +48,8 @@ _NAMES: Final[dict[str, str]] = {
     "sha": "sha1",
     "sha-1": "sha1",
     "adler": "adler32",
+    "blake2b-512": "blake2b",
+    "blake2b512": "blake2b",
 }
 
 
@@ -115,8 +117,11 @@ def checked(algorithm: str, value: bytes) -> Digest:
     return Digest(algorithm, value)
 
 
-def new_hash(algorithm: str) -> Hash:
-    """A fresh incremental hash. `algorithm` is a canonical name; any other raises ValueError."""
+def new_hash(algorithm: str, *, little: bool = False) -> Hash:
+    """A fresh incremental hash. `algorithm` is a canonical name; any other raises ValueError.
+
+    `little`: it will be fed `LITTLE` bytes at most.
+    """
     constructor = _CONSTRUCTORS.get(algorithm)
     if constructor is not None:
         return constructor(usedforsecurity=False)
@@ -128,6 +133,8 @@ def new_hash(algorithm: str) -> Hash:
         return new_crc(algorithm)
     if algorithm not in SIZES:
         raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
+    if little and algorithm == "sha256" and (own := _interpreters_own()) is not None:
+        return own()
     import hashlib
 
     # The constructor of that name is found faster than by hashlib.new.
@@ -138,34 +145,37 @@ def new_hash(algorithm: str) -> Hash:
 _CONSTRUCTORS: Final[dict[str, Callable[..., Hash]]] = {}
 """Those of hashlib that were used: an import in each call shows where files are small."""
 
-
 LITTLE: Final = 8 << 10
 """Bytes for which loading OpenSSL (2 ms) costs more than the interpreter's own, slower SHA-256."""
 
 
 def sha256_of(data: bytes | memoryview) -> bytes:
     """The SHA-256 of `data`: of little data by the interpreter itself as long as nothing has loaded hashlib."""
-    if "hashlib" not in modules and len(data) <= LITTLE:
-        for name in ("_sha256", "_sha2"):  # Python 3.11, and those after it
-            try:
-                value: bytes = __import__(name).sha256(data).digest()
-            except ImportError:
-                continue
-            return value
-    from hashlib import sha256
+    one = new_hash("sha256", little=len(data) <= LITTLE)
+    one.update(data)
+    return one.digest()
 
-    return sha256(data, usedforsecurity=False).digest()
+
+def _interpreters_own() -> Callable[[], Hash] | None:
+    """Python's own SHA-256; None where it is missing, or OpenSSL's is loaded already."""
+    for name in () if "hashlib" in modules else ("_sha256", "_sha2"):  # Python 3.11, and those after it
+        try:
+            found: Callable[[], Hash] = __import__(name).sha256
+        except ImportError:
+            continue
+        return found
+    return None
 
 
 class Hashes:
-    """Several algorithms fed by one pass over the bytes. Names are canonical; a repeated one counts once."""
+    """Several algorithms fed by one pass over the bytes. Names are canonical; a repeated one counts once. `little` as in `new_hash`."""
 
     __slots__ = ("_hashes", "update")
 
     update: Callable[[memoryview | bytes], None]
 
-    def __init__(self, algorithms: Iterable[str]) -> None:
-        self._hashes = [(name, new_hash(name)) for name in dict.fromkeys(algorithms)]
+    def __init__(self, algorithms: Iterable[str], *, little: bool = False) -> None:
+        self._hashes = [(name, new_hash(name, little=little)) for name in dict.fromkeys(algorithms)]
         # The only hash's own method: one algorithm costs no call more than without this class.
         self.update = self._hashes[0][1].update if len(self._hashes) == 1 else self._update_all
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
-from .digest import Digest, Hashes
+from .digest import LITTLE, Hashes
 from .errors import ChangedWhileRead, Interrupted, NotRegular
+from .records import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
 
+    from .digest import Digest
     from .paths import Path
 
 BUFFER_BYTES = 1 << 20
@@ -23,7 +25,9 @@ _SMALL_BYTES = 64 << 10
 """Up to here a buffer from the heap is as fast and costs no mapping."""
 
 _STREAM = -1
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+_WAITING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+_NOT_WAITING = _WAITING | os.O_NONBLOCK
+"""Without it opening a FIFO waits for a writer. Regular files do not care."""
 
 
 class FileDigest(NamedTuple):
@@ -60,20 +64,31 @@ def digest_file(
     so are the files of /proc, which give more bytes than they have. `buffer` is overwritten; its length is that of
     one read. `from_disk` is explained at `drop_cached`.
     """
-    # Without O_NONBLOCK opening a FIFO waits for a writer. Regular files do not care.
-    descriptor = os.open(path, _FLAGS if special else _FLAGS | os.O_NONBLOCK)
+    descriptor = opened(path, _WAITING if special else _NOT_WAITING)
     try:
         before = os.fstat(descriptor)
         expected = _expected_size(before, path, special)
-        hashes = Hashes(algorithms)
+        hashes = Hashes(algorithms, little=0 <= expected <= LITTLE)
         if from_disk and expected != _STREAM:
             drop_cached(descriptor)
         size = _read_all(descriptor, hashes, buffer, expected, stop)
         if expected != _STREAM:
-            _refuse_change(before, os.fstat(descriptor), size)
+            after = os.fstat(descriptor)
+            if size != after.st_size or before.st_mtime_ns != after.st_mtime_ns or size != expected:
+                _refuse_change(before, after, size)
     finally:
         os.close(descriptor)
     return FileDigest(size, hashes.digests())
+
+
+def opened(path: Path, flags: int) -> int:
+    """A descriptor of the file. Raises OSError, and NotRegular for a socket, which cannot be opened at all."""
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # also a device whose driver is not there
+            raise NotRegular(f"is {_kind(os.stat(path).st_mode)}, not a regular file") from None
+        raise
 
 
 def drop_cached(descriptor: int) -> None:

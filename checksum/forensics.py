@@ -106,10 +106,18 @@ def explain(
             ranges = compared.ranges
             findings += compared.findings
         elif entry.blocks is not None:
-            ranges = verify_range(path, entry.blocks, stop=stop)
+            ranges = _within(verify_range(path, entry.blocks, stop=stop), found.size, entry.size)
             findings += _by_blocks(file, found.size, entry, entry.blocks, ranges)
         findings += _zeros(file, found.size, ranges)
     return Explanation(entry.size, entry.digests, found, ranges, tuple(findings))
+
+
+def _within(ranges: tuple[Range, ...], size: int, expected: int | None) -> tuple[Range, ...]:
+    """The ranges without what lies behind the end of both: whole blocks may reach further."""
+    if expected is None or not ranges:
+        return ranges
+    *others, last = ranges
+    return (*others, Range(last.start, min(last.end, max(size, expected))))
 
 
 # --- the file as a whole
@@ -205,7 +213,13 @@ def _by_blocks(
     file: BinaryIO, size: int, entry: ManifestEntry, blocks: BlockDigests, ranges: tuple[Range, ...]
 ) -> Iterator[Finding]:
     expected = entry.size
-    if expected is not None and size < expected and ranges and ranges[0].start >= size - size % blocks.size:
+    # Without a right block before it nothing speaks for the beginning of the right content.
+    if (
+        expected is not None
+        and size < expected
+        and ranges
+        and 0 < ranges[0].start >= size - size % blocks.size
+    ):
         text = f"it was cut: all blocks before byte {ranges[0].start} are right"
         yield Finding(Damage.TRUNCATED, text, Range(size, expected), proved=True)
         return
@@ -219,31 +233,32 @@ def _shift(
     file: BinaryIO, size: int, expected: int | None, blocks: BlockDigests, ranges: tuple[Range, ...]
 ) -> Finding | None:
     """Looks for a damaged whole block some bytes away from its place."""
-    damaged = _whole_blocks(blocks, ranges)
+    damaged = _known_blocks(blocks, ranges, expected)
     if not damaged:
         return None
     number = damaged[1] if len(damaged) > 1 else damaged[0]
     home = number * blocks.size
+    end = home + blocks.size if expected is None else min(home + blocks.size, expected)
     candidates = [] if expected in (None, size) else [size - (expected or 0)]
     candidates += [sign * one for one in _SHIFTS for sign in (1, -1)]
     for shift in dict.fromkeys(candidates):
         start = home + shift
-        if (
-            start >= 0
-            and start + blocks.size <= size
-            and _block_value(file, blocks, start) == blocks.values[number]
-        ):
+        there = Range(start, end + shift)
+        if start >= 0 and there.end <= size and _block_value(file, blocks, there) == blocks.values[number]:
             word = "late: bytes came in between" if shift > 0 else "early: bytes were lost"
             text = f"what belongs at byte {home} is {abs(shift)} bytes too {word} before it"
             return Finding(Damage.SHIFTED, text, Range(ranges[0].start, size), proved=True)
     return None
 
 
-def _whole_blocks(blocks: BlockDigests, ranges: tuple[Range, ...]) -> list[int]:
-    """The numbers of damaged blocks that are certainly full. The one in which the damage begins is the first."""
-    last = len(blocks.values) - 1
+def _known_blocks(blocks: BlockDigests, ranges: tuple[Range, ...], expected: int | None) -> list[int]:
+    """The numbers of damaged blocks whose size is known: without that of the file the last one's is not.
+
+    The one in which the damage begins is the first.
+    """
+    count = len(blocks.values) - (expected is None)
     return [
-        number for place in ranges for number in range(place.start // blocks.size, -(-place.end // blocks.size)) if number < last
+        number for place in ranges for number in range(place.start // blocks.size, -(-place.end // blocks.size)) if number < count
     ]  # fmt: skip
 
 
@@ -251,18 +266,18 @@ def _misplaced(
     file: BinaryIO, size: int, blocks: BlockDigests, ranges: tuple[Range, ...]
 ) -> Iterator[Finding]:
     places = {value: number for number, value in reversed(list(enumerate(blocks.values)))}
-    for number in _whole_blocks(blocks, ranges):
+    for number in _known_blocks(blocks, ranges, None):
         start = number * blocks.size
         if start + blocks.size <= size:
-            home = places.get(_block_value(file, blocks, start))
+            home = places.get(_block_value(file, blocks, Range(start, start + blocks.size)))
             if home is not None and home != number:
                 text = f"the block at byte {start} holds what belongs at byte {home * blocks.size}"
                 yield Finding(Damage.MISPLACED, text, Range(start, start + blocks.size), proved=True)
 
 
-def _block_value(file: BinaryIO, blocks: BlockDigests, start: int) -> bytes:
+def _block_value(file: BinaryIO, blocks: BlockDigests, place: Range) -> bytes:
     one = new_hash(blocks.algorithm)
-    for piece in _read(file, start, start + blocks.size):
+    for piece in _read(file, place.start, place.end):
         one.update(piece)
     return one.digest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
     from .paths import Path
+
+_CATALOGUE_KEY = re.compile(rb'"(?:replicas|pegasus|x-pegasus)"\s*:')
 
 HEAD_BYTES = 4096
 """So much of the beginning is looked at to recognise a format."""
@@ -53,7 +56,17 @@ class Manifest:
         """What names are relative to, where the format defines it (the root of a bag); None: the working directory."""
         self._stream = stream
         self._algorithm = algorithm
-        self._zero = zero
+        self.zero = zero
+        """Lines end in NUL, which the content may tell."""
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether what cannot be understood is a failure. To the lines of coreutils people add words of their own."""
+        return self.format not in (Format.GNU, Format.BSD)
+
+    def content(self) -> bytes:
+        """All of it, instead of `lines`: a replica catalogue is read as a whole."""
+        return self._stream.read()
 
     def lines(self) -> Iterator[ManifestLine]:
         """Entries and malformed lines, in order, as they are read.
@@ -77,7 +90,7 @@ class Manifest:
             return self._wanted(_meta_lines(self._stream))
         if self.format is Format.REPLICAS:
             raise ManifestError("is a replica catalogue, not a list of files")
-        return _gnu_lines(self._stream, self._algorithm, self._zero)
+        return _gnu_lines(self._stream, self._algorithm, self.zero)
 
     def __iter__(self) -> Iterator[ManifestEntry]:
         """The entries. Raises ManifestError at the first malformed line as well."""
@@ -139,7 +152,7 @@ def read_manifest(
 
 
 def _opened(stream: BinaryIO, path: bytes, algorithm: str | None, zero: bool, *, owned: bool) -> Manifest:
-    head = stream.read(HEAD_BYTES)
+    head = stream.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
     whole: BinaryIO = io.BufferedReader(_Replay(head, stream, owned=owned), 1 << 16)
     if path:
         from .bagit import algorithm_of
@@ -151,6 +164,7 @@ def _opened(stream: BinaryIO, path: bytes, algorithm: str | None, zero: bool, *,
             return Manifest(whole, Format.BAGIT, folder=os.path.dirname(path) or b".", algorithm=told)
         if algorithm is None and os.path.basename(path).upper().startswith(b"B2SUM"):
             algorithm = "blake2b"
+    zero = zero or _ends_in_nul(head)
     found = Format.GNU if zero else recognise(head)
     return Manifest(whole, found, algorithm=algorithm, zero=zero)
 
@@ -163,7 +177,7 @@ def recognise(head: bytes) -> Format:
     """
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ManifestError("is in UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)")
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = head.lstrip()
     if text.startswith(b"%%%% HASHDEEP-"):
         return Format.HASHDEEP
     if text.startswith(b"["):
@@ -171,8 +185,22 @@ def recognise(head: bytes) -> Format:
     if text.startswith(b"{"):
         if b'"wf-checksum"' in text.partition(b"\n")[0]:
             return Format.JSONL
+        if _CATALOGUE_KEY.search(text):
+            return Format.REPLICAS  # JSON is YAML, too
         raise ManifestError("is JSON, but no manifest: its first line does not name the format")
     return _of_lines(text)
+
+
+def _ends_in_nul(head: bytes) -> bool:
+    """Whether the manifest has the form of `-z`. Where the first name has a newline it has to be asked for."""
+    if b"\0" not in head:
+        return False
+    from .gnu import breaks_off, parse_line
+
+    first, second, *_ = head.split(b"\0")
+    if b"\n" in first or parse_line(first, zero=True) is None:
+        return False
+    return not second or parse_line(second, zero=True) is not None or breaks_off(second)
 
 
 def _of_lines(text: bytes) -> Format:

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import binascii
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from .digest import SIZES, Digest, canonical_algorithm
+from .errors import TruncatedManifest
 from .names import escape, needs_escape, unescape
+from .records import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
@@ -63,21 +65,19 @@ def write_manifest_line(
 
     Raises ValueError for what cannot be a name: an empty one, one with a NUL.
     """
-    raw = os.fsencode(name)
+    raw = os.fsencode(name) if isinstance(name, str) else name
     if not raw or b"\0" in raw:
         raise ValueError("a file name is not empty and holds no NUL")
+    algorithm, value = digest
+    digits = binascii.hexlify(value)
     mark = b""
     if not zero and needs_escape(raw):
         mark, raw = b"\\", escape(raw)
     end = b"\0" if zero else b"\n"
     if tag:
-        label = _LABELS.get(digest.algorithm) or digest.algorithm.upper().encode()
-        return b"%b%b (%b) = %b%b" % (mark, label, raw, _hex(digest), end)
-    return b"%b%b %b%b%b" % (mark, _hex(digest), b"*" if binary else b" ", raw, end)
-
-
-def _hex(digest: Digest) -> bytes:
-    return binascii.hexlify(digest.value)
+        label = _LABELS.get(algorithm) or algorithm.upper().encode()
+        return b"%b%b (%b) = %b%b" % (mark, label, raw, digits, end)
+    return b"%b%b%b%b%b" % (mark, digits, b" *" if binary else b"  ", raw, end)
 
 
 def parse_line(line: bytes, algorithm: str | None = None, *, zero: bool = False) -> Entry | None:
@@ -86,12 +86,33 @@ def parse_line(line: bytes, algorithm: str | None = None, *, zero: bool = False)
 
 
 def read_manifest(stream: BinaryIO, algorithm: str | None = None, *, zero: bool = False) -> Iterator[Line]:
-    """The lines of a manifest as they are read, comments and blank lines left out; see `LineParser`."""
+    """The lines of a manifest as they are read, comments and blank lines left out; see `LineParser`.
+
+    Raises TruncatedManifest if, behind well-formed lines, the last one breaks off before the name or in a tagged form.
+    """
     parser = LineParser(algorithm, zero=zero)
     pieces = _split_at_nul(stream) if zero else split_at_newline(stream)
+    end = b"\0" if zero else b"\n"
+    well_formed = False
     for number, piece in enumerate(pieces, start=1):
         if not _is_comment(piece, zero):
-            yield Line(number, parser.parse(piece))
+            entry = parser.parse(piece)
+            if entry is None and well_formed and not piece.endswith(end) and breaks_off(piece):
+                raise TruncatedManifest(
+                    f"ends in the middle of line {number}; it was cut, or is still being written"
+                )
+            well_formed = well_formed or entry is not None
+            yield Line(number, entry)
+
+
+def breaks_off(text: bytes) -> bool:
+    """Whether a malformed last line without an end is the beginning of a well-formed one."""
+    text = text.strip(_BLANKS).removeprefix(b"\\")
+    value = text.removesuffix(b"*").rstrip(_BLANKS)
+    if _looks_tagged(text):
+        return parse_line(text) is None  # else it is whole, and by an algorithm that is not wanted
+    # Fewer digits may be a word.
+    return len(value) >= 8 and not value.strip(b"0123456789abcdefABCDEF")
 
 
 class LineParser:
@@ -199,11 +220,12 @@ def split_at_newline(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _split_at_nul(stream: BinaryIO) -> Iterator[bytes]:
-    """Records without their ends, long ones cut as lines are."""
+    """Records with their ends, long ones cut as lines are."""
     open_end = b""
     while block := stream.read(LONGEST_LINE):
         *whole, open_end = (open_end + block).split(b"\0")
-        yield from whole
+        for one in whole:
+            yield one + b"\0"
         open_end = open_end[: LONGEST_LINE + 1]
     if open_end:
         yield open_end

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from .digest import SIZES, Digest, canonical_algorithm
 from .entries import ManifestEntry, ManifestLine
-from .errors import ManifestError
+from .errors import ManifestError, TruncatedManifest
 from .gnu import LONGEST_LINE, split_at_newline
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _COLUMNS = {"md5": "md5", "sha1": "sha1", "sha256": "sha256"}
 
 
 def read_lines(stream: BinaryIO) -> Iterator[ManifestLine]:
-    """The entries as they are read. Raises ManifestError if the header is not one."""
+    """The entries as they are read. Raises ManifestError if the header is not one, TruncatedManifest for half a line."""
     lines = enumerate(split_at_newline(stream), start=1)
     columns = _columns(lines)
     for number, line in lines:
@@ -60,9 +60,9 @@ def _line(number: int, line: bytes, columns: Sequence[str]) -> ManifestLine:
     if len(line) > LONGEST_LINE:
         return ManifestLine(number, None, "is longer than any name can be")
     if not line.endswith(b"\n"):
-        return ManifestLine(number, None, "has no end: the manifest was cut, or is still being written")
+        raise TruncatedManifest(f"ends in the middle of line {number}; it was cut, or is still being written")
     size, *values = line.rstrip(b"\n").split(b",", len(columns) + 1)
-    if len(values) != len(columns) + 1 or not size.isdigit() or not values[-1] or b"\0" in values[-1]:
+    if len(values) != len(columns) + 1 or not _is_size(size) or not values[-1] or b"\0" in values[-1]:
         return ManifestLine(number, None, "is not a line of hashdeep; a name with a newline makes such lines")
     try:
         digests = tuple(_digests(columns, values))
@@ -71,6 +71,10 @@ def _line(number: int, line: bytes, columns: Sequence[str]) -> ManifestLine:
     if not digests:
         return ManifestLine(number, None, "no digest of a known algorithm")
     return ManifestLine(number, ManifestEntry(values[-1], digests, int(size)))
+
+
+def _is_size(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= 18
 
 
 def _digests(columns: Sequence[str], values: Sequence[bytes]) -> Iterator[Digest]:

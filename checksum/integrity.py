@@ -76,6 +76,9 @@ def _run_mode(mode: str, parser: ArgumentParser, options: Namespace) -> int:
     except ValueError as error:
         _say(f"{error}: nothing was checked" if mode == "verify" else f"{error}: nothing was generated")
         return FAILED
+    except OSError as error:
+        _say(f"standard input cannot be read: {reason(error)}: nothing was checked")
+        return FAILED
     if mode == "verify":
         return _verify(items, record=options.print_timings, debug=options.debug)
     return _generate(mode, items, debug=options.debug)

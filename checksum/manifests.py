@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from .gnu import write_manifest_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from io import BufferedWriter
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class PublishedFile:
     """A file written as a partial beside `path`; `commit` gives it the name, replacing what was there.
 
-    Until then whoever opens `path` sees the file of before. One of `commit` and `abort` must be called; used as
+    It gets the permission bits of the file that it replaces. A link of that name is replaced, and what it leads to stays.
+    Until `commit` whoever opens `path` sees the file of before. One of `commit` and `abort` must be called; used as
     a context manager it commits at the end and aborts on an exception. A device or FIFO (`/dev/stdout`) is written
     directly. All methods raise OSError as the system has it, except `abort`, which never raises.
     """
@@ -40,7 +41,12 @@ class PublishedFile:
             return open(self._path, "wb")
         self._partial = b"%b.wf-%b.part" % (self._folder, os.urandom(8).hex().encode())
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.fdopen(os.open(self._partial, flags, 0o666), "wb")
+        descriptor = os.open(self._partial, flags, 0o666)
+        mode = _mode_of(self._path)
+        if mode is not None:
+            with suppress(OSError):  # not every file system has modes
+                os.fchmod(descriptor, mode)
+        return os.fdopen(descriptor, "wb")
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
@@ -125,10 +131,16 @@ def manifest_lines(
     *,
     format: Format | str = "jsonl",
     zero: bool = False,
+    percent: bool = True,
 ) -> Iterator[bytes]:
-    """The bytes of a manifest, line by line, as `write_manifest` writes them; header and trailer are lines too."""
+    """The bytes of a manifest, line by line, as `write_manifest` writes them; header and trailer are lines too.
+
+    Without `percent` a bag's manifest has `%` as it is, which RFC 8493 forbids and bagit.py asks for.
+    """
     if format not in _WRITERS:
         raise ValueError(f"manifests are written as {', '.join(_WRITERS)}, not as {format}")
+    if format == "bagit":
+        return _bagit(entries, percent=percent)
     return _WRITERS[format](entries, zero)
 
 
@@ -171,13 +183,13 @@ def _hashdeep(entries: Iterable[ManifestEntry], _: bool) -> Iterator[bytes]:
         yield hashdeep.entry_line(entry, columns)
 
 
-def _bagit(entries: Iterable[ManifestEntry], _: bool) -> Iterator[bytes]:
+def _bagit(entries: Iterable[ManifestEntry], _: bool = False, *, percent: bool = True) -> Iterator[bytes]:
     from . import bagit
 
     algorithm = ""
     for entry in entries:
         algorithm = algorithm or _first(entry).algorithm
-        yield bagit.entry_line(entry, algorithm)
+        yield bagit.entry_line(entry, algorithm, percent=percent)
 
 
 _WRITERS = {"jsonl": _jsonl, "gnu": _gnu, "bsd": _bsd, "hashdeep": _hashdeep, "bagit": _bagit}
@@ -195,6 +207,15 @@ def _absolute(path: bytes) -> bytes:
     if b".." in path.split(b"/"):
         return os.path.normpath(os.path.join(os.path.realpath(folder or b"."), base))
     return os.path.abspath(path)
+
+
+def _mode_of(path: bytes) -> int | None:
+    """The permission bits of the regular file of that name, None for anything else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return None
+    return mode & 0o777 if stat.S_ISREG(mode) else None
 
 
 def _written_directly(path: bytes) -> bool:

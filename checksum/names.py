@@ -25,11 +25,28 @@ def unescape(text: bytes) -> bytes | None:
 
 
 def printable(name: str | bytes) -> str:
-    r"""The name for people: what would move a cursor or cannot be shown appears as `\n`, `\x1b`, `\xff`..."""
-    text = os.fsdecode(name)
+    r"""The name for people: what would move a cursor or cannot be shown appears as `\n`, `\x1b`, `\xff`...
+
+    What may be secret in a URL, its user part and its query, appears as `***`.
+    """
+    return visible(without_secrets(os.fsdecode(name)))
+
+
+def visible(text: str) -> str:
+    """The text without characters that a terminal would obey."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else _visible(one) for one in text)
+
+
+def without_secrets(text: str) -> str:
+    """The text with the user parts and queries of all URLs in it taken out."""
+    if "://" not in text:
+        return text
+    import re
+
+    text = re.sub(r"(://)[^\s/?#]*@", r"\1***@", text)
+    return re.sub(r"(://[^\s?#]*[?#])\S+", r"\1***", text)
 
 
 def _visible(character: str) -> str:

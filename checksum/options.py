@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .digest import SIZES, canonical_algorithm
 from .output import PROGRAM, put
+from .remote import Access
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ActionsContainer
     from collections.abc import Callable, Sequence
@@ -177,6 +177,17 @@ def algorithms(made: ArgumentParser, names: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def access(found: Namespace) -> Access:
+    """What the options about URLs say."""
+    return Access(
+        found.site,
+        found.credentials,
+        insecure=found.insecure_credentials,
+        fix_permissions=found.fix_permissions,
+        accept_new_host_keys=found.accept_new_host_keys,
+    )
+
+
 def number(made: ArgumentParser, option: str, text: str | None, default: int = 0) -> int:
     """The number from 1 on that an option was given, or the default for None."""
     if text is None:
@@ -192,14 +203,14 @@ def number(made: ArgumentParser, option: str, text: str | None, default: int = 0
 def _parser(
     prog: str, usage: str, description: str, *, epilog: str = "", short: bool = False
 ) -> ArgumentParser:
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from .usage import Formatter, Parser
 
-    return ArgumentParser(
+    return Parser(
         prog=prog,
         usage=f"%(prog)s {usage}",
         description=description,
         epilog=epilog or None,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=short,
         add_help=False,  # printed by us, as --version is, so that a closed pipe ends both quietly
     )
@@ -281,6 +292,21 @@ def _add_remote(made: ArgumentParser) -> None:
         metavar="FILE",
         default="",
         help="a credentials file that is looked into first",
+    )
+    add(
+        "--insecure-credentials",
+        action="store_true",
+        help="use files with secrets that others can read or change, with a warning",
+    )
+    add(
+        "--fix-permissions",
+        action="store_true",
+        help="set the mode of files of yours with secrets to 0600 where others could read them",
+    )
+    add(
+        "--accept-new-host-keys",
+        action="store_true",
+        help="believe SSH hosts that were never seen before, and record their keys",
     )
 
 

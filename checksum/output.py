@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
-from .names import escape, needs_escape, printable
+from .names import escape, needs_escape, printable, visible
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO, Final
 
@@ -40,9 +40,42 @@ def put(line: bytes) -> None:
         raise OutputFailed from error
 
 
+class Lines:
+    """Lines on their way to standard output, a few at a time; each of them leaves whole.
+
+    `flush` must be called before anything that may take a while, and at the end.
+    """
+
+    def __init__(self) -> None:
+        self._collected: list[bytes] = []
+        self._size = 0
+        self._most = 0 if os.isatty(1) else _ATOMIC
+
+    def write(self, line: bytes) -> None:
+        size = self._size + len(line)
+        if size > self._most:
+            self.flush()
+            size = len(line)
+        self._collected.append(line)
+        self._size = size
+
+    def flush(self) -> None:
+        if self._collected:
+            lines = b"".join(self._collected)
+            self._collected.clear()
+            self._size = 0
+            put(lines)
+
+
+_ATOMIC: Final = 4096
+"""Bytes (PIPE_BUF) that a pipe takes at once, unmixed with those of others."""
+
+
 def _for_terminal(line: bytes) -> bytes:
     """A name must not be able to send commands to the terminal. Programs get the bytes as they are."""
-    return b"".join(os.fsencode(printable(one)) + b"\n" for one in line.removesuffix(b"\n").split(b"\n"))
+    return b"".join(
+        os.fsencode(visible(os.fsdecode(one))) + b"\n" for one in line.removesuffix(b"\n").split(b"\n")
+    )
 
 
 def change_line(word: str, *names: bytes) -> bytes:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ChecksumError, Interrupted
 from .files import FileDigest, digest_file, digest_stream, new_buffer
+from .records import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MOST_WORKERS = 16
 _FEW = 64
@@ -26,6 +27,10 @@ _LITTLE_BYTES = 8 << 20
 """Of all the files: less is read before a process has started."""
 _LARGE_BYTES = 1 << 20
 """From here on a thread gains more than it costs."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Task(NamedTuple):
@@ -62,10 +67,12 @@ def digest_files(
     workers: int | None = None,
     reading: Reading | None = None,
     stop: threading.Event | None = None,
+    before_waiting: Callable[[], None] = _nothing,
 ) -> Iterator[Digested]:
     """One result a task, in order; tasks are taken as results are, a few thousand ahead.
 
     `workers` is the number of processes; None as many as there are processors for this process (16 at most), 1 none at all.
+    `before_waiting` is called whenever the next result may take a while: the moment to hand on what was collected.
     Raises Interrupted soon after `stop` is set, and what `tasks` raises. Close the iterator to end the processes early.
     """
     how = reading or Reading()
@@ -74,12 +81,12 @@ def digest_files(
     count = processors() if workers is None else workers
     rest = _chained(head, source)
     if count < 2 or not _worth_it(head):
-        return in_turn(rest, how, stop)
+        return in_turn(rest, how, stop, before_waiting)
     if may_fork():
         from .workers import by_processes
 
-        return by_processes(rest, count, how, stop)
-    return _by_threads(rest, count, how, stop)
+        return by_processes(rest, count, how, stop, before_waiting)
+    return _by_threads(rest, count, how, stop, before_waiting)
 
 
 def processors() -> int:
@@ -131,10 +138,16 @@ def _size(path: bytes) -> int:
 # --- one file after another
 
 
-def in_turn(tasks: Iterable[Task], how: Reading, stop: threading.Event | None = None) -> Iterator[Digested]:
+def in_turn(
+    tasks: Iterable[Task],
+    how: Reading,
+    stop: threading.Event | None = None,
+    before_waiting: Callable[[], None] = _nothing,
+) -> Iterator[Digested]:
     """The results, computed here one after another."""
     buffer = new_buffer()
     for task in tasks:
+        before_waiting()
         yield digested(task, how, buffer, stop)
         if stop is not None and stop.is_set():
             raise Interrupted("reading was interrupted")
@@ -144,29 +157,40 @@ def digested(
     task: Task, how: Reading, buffer: memoryview | None = None, stop: threading.Event | None = None
 ) -> Digested:
     """The result of one task. Raises Interrupted only."""
-    path, algorithms = task
-    if not algorithms:
-        return Digested(path, FileDigest(0, ()))
     try:
-        if how.standard_input and path == b"-":
-            return Digested(path, digest_stream(0, algorithms, buffer=buffer, stop=stop))
-        found = digest_file(
-            path, algorithms, buffer=buffer, stop=stop, special=how.special, from_disk=how.from_disk
-        )
+        return Digested(task.path, found_by(task, how, buffer, stop))
     except Interrupted:
         raise
     except (OSError, ChecksumError) as error:
-        return Digested(path, None, error)
+        return Digested(task.path, None, error)
+
+
+def found_by(
+    task: Task, how: Reading, buffer: memoryview | None = None, stop: threading.Event | None = None
+) -> FileDigest:
+    """What a task finds. Raises OSError and ChecksumError."""
+    path, algorithms = task
+    if not algorithms:
+        return FileDigest(0, ())
+    try:
+        if how.standard_input and path == b"-":
+            return digest_stream(0, algorithms, buffer=buffer, stop=stop)
+        return digest_file(
+            path, algorithms, buffer=buffer, stop=stop, special=how.special, from_disk=how.from_disk
+        )
     except ValueError as error:  # a NUL in the name, an unknown algorithm
-        return Digested(path, None, ChecksumError(str(error)))
-    return Digested(path, found)
+        raise ChecksumError(str(error)) from None
 
 
 # --- threads
 
 
 def _by_threads(
-    tasks: Iterator[Task], count: int, how: Reading, stop: threading.Event | None
+    tasks: Iterator[Task],
+    count: int,
+    how: Reading,
+    stop: threading.Event | None,
+    before_waiting: Callable[[], None],
 ) -> Iterator[Digested]:
     """Large files in threads, small ones here when their turn comes."""
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -189,6 +213,7 @@ def _by_threads(
                     line.append(task)
             if line:
                 first = line.popleft()
+                before_waiting()
                 if isinstance(first, Future):
                     large -= 1
                     yield first.result()

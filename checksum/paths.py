@@ -26,3 +26,9 @@ def located(name: bytes, folder: bytes | None = None, *, allow_absolute: bool = 
         if b".." in name and b".." in name.split(b"/"):
             raise OutsideFolder("the name goes up, and could leave the folder")
     return name if folder is None else os.path.join(folder, name)
+
+
+def is_below(path: bytes, folder: bytes) -> bool:
+    """Whether the folder that holds the file or link `path` is this folder or below it, all links resolved."""
+    top = os.path.join(os.path.realpath(folder), b"")
+    return os.path.join(os.path.realpath(os.path.dirname(path) or b"."), b"").startswith(top)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ChecksumError
+from .records import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Protocol
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     class Remote(Protocol):
         """Asks services."""
 
-        def configure(self, *, site: str, credentials: str) -> None:
-            """Before all else: the site label of the URLs, and a file of credentials, each empty for none."""
+        def configure(self, access: Access) -> None:
+            """Before all else."""
 
         def shown(self, url: str) -> str:
             """The URL without secrets, for everything that is printed."""
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
 
         def walk(self, url: str) -> Iterator[str]:
             """The URLs of all files below a folder, sorted; the URL itself if it names a file. Raises RemoteFailed."""
+
+
+class Access(NamedTuple):
+    """With what services are asked."""
+
+    site: str = ""
+    """The site label of the URLs."""
+    credentials: str = ""
+    """A file that is looked into first."""
+    insecure: bool = False
+    """Files with secrets that others can read are used, with a warning."""
+    fix_permissions: bool = False
+    accept_new_host_keys: bool = False
 
 
 class RemoteDigest(NamedTuple):

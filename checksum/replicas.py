@@ -71,6 +71,14 @@ class Catalogue:
         self._nodes = _entries(_composed(self._text))
         self.replicas = tuple(map(_replica, self._nodes))
 
+    def obstacle(self, number: int) -> str:
+        """Why nothing can be added to the entry of this number; empty if it can."""
+        try:
+            _change(self._text, self._nodes[number], Digest("sha256", bytes(32)))
+        except ManifestError as error:
+            return str(error)
+        return ""
+
     def completed(self, sums: Mapping[int, Digest]) -> bytes:
         """The catalogue with checksums added to the entries of these numbers (from 0), otherwise character by character.
 
@@ -128,6 +136,10 @@ def _text_of(pairs: Mapping[str, tuple[Node, Node]], key: str) -> str:
 def _replica(node: Node) -> Replica:
     pairs = _pairs(node)
     line, lfn, places = node.start_mark.line + 1, _text_of(pairs, "lfn"), _places(pairs)
+    if "<<" in pairs:
+        return Replica(
+            line, lfn, places, problem="an entry with a merge key (<<) is not understood; write it out"
+        )
     if not lfn or not places:
         return Replica(line, lfn, places, problem="an entry needs lfn and pfns")
     if _text_of(pairs, "regex") in _TRUE:
@@ -177,7 +189,7 @@ def _change(text: str, node: Node, digest: Digest) -> tuple[int, int, str]:
         return _into_empty(text, *pairs["checksum"], sum_)
     key, value = pairs["pfns"]
     end = _end(value)
-    if value.start_mark.index < key.start_mark.index or "<<" in pairs:
+    if value.start_mark.index < key.start_mark.index:
         raise ManifestError(
             f"line {node.start_mark.line + 1}: an entry with aliases cannot be completed; write it out"
         )

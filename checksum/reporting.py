@@ -32,7 +32,7 @@ class Tally:
 
     def __init__(self, *, strict: bool = False, ignore_missing: bool = False) -> None:
         self._counts = dict.fromkeys(Verdict, 0)
-        self._strict = strict
+        self.strict = strict
         self._ignore_missing = ignore_missing
 
     def count(self, checked: Checked) -> None:
@@ -52,11 +52,15 @@ class Tally:
         return self._counts[Verdict.UNREADABLE] + self._counts[Verdict.OUTSIDE] + missing
 
     @property
+    def wrong(self) -> int:
+        """Files that are not what the manifest says, as far as it says anything."""
+        return self._counts[Verdict.MISMATCH] + self._counts[Verdict.NO_DIGEST]
+
+    @property
     def passed(self) -> bool:
         """At least one file matched, and nothing speaks against the others."""
-        malformed = self._counts[Verdict.MALFORMED] if self._strict else 0
-        wrong = self._counts[Verdict.MISMATCH] + self._counts[Verdict.NO_DIGEST]
-        return self.matched > 0 and not (wrong + self.unread + malformed)
+        malformed = self._counts[Verdict.MALFORMED] if self.strict else 0
+        return self.matched > 0 and not (self.wrong + self.unread + malformed)
 
     def warnings(self) -> list[str]:
         """One sentence for each kind of failure that occurred."""

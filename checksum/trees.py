@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
 
+from .records import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,31 +60,28 @@ def _below(top: bytes, run_bytes: int | None) -> Iterator[Found]:
     pending = [(top, _sorted_names(top, run_bytes, os.O_DIRECTORY))]
     while pending:
         folder, names = pending[-1]
+        prefix = folder if folder[-1:] == b"/" else folder + b"/"
         try:
-            name = next(names, None)
+            for name in names:
+                plain, _, mark = name.partition(b"\0")
+                if not mark:
+                    # Not through a link that has taken the folder's place since it was seen.
+                    path = prefix + plain[:-1]
+                    pending.append((path, _sorted_names(path, run_bytes, os.O_DIRECTORY | os.O_NOFOLLOW)))
+                    break
+                yield Found(prefix + plain, _BY_MARK[mark[0]], None, int(mark[1:]))
+            else:
+                pending.pop()
         except OSError as error:
             pending.pop()
             yield Found(folder, Kind.UNREADABLE, error)
-            continue
-        if name is None:
-            pending.pop()
-            continue
-        plain, _, mark = name.partition(b"\0")
-        path = folder + plain if folder[-1:] == b"/" else b"%b/%b" % (folder, plain)
-        kind = _BY_MARK.get(mark[:1])
-        if kind is not None:
-            yield Found(path, kind, None, int(mark[1:]))
-        else:
-            # Not through a link that has taken the folder's place since it was seen.
-            path = path[:-1]
-            pending.append((path, _sorted_names(path, run_bytes, os.O_DIRECTORY | os.O_NOFOLLOW)))
 
 
-_BY_MARK = {b"f": Kind.FILE, b"l": Kind.LINK, b"s": Kind.SPECIAL}
+_BY_MARK = {ord("f"): Kind.FILE, ord("l"): Kind.LINK, ord("s"): Kind.SPECIAL}
 
 
 def _sorted_names(folder: bytes, run_bytes: int | None, flags: int) -> Iterator[bytes]:
-    """The names in one folder, each with a NUL, a letter for its kind and the inode behind it.
+    """The names in one folder, each with a NUL behind it and, but for folders, a letter for its kind and the inode.
 
     Those of folders end in a slash first, as all paths below them have it: that is the order of whole paths.
     """
@@ -93,14 +92,15 @@ def _sorted_names(folder: bytes, run_bytes: int | None, flags: int) -> Iterator[
 
 def _marked_names(folder: bytes, flags: int) -> Iterator[bytes]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | flags)
+    fsencode = os.fsencode
     try:
         with os.scandir(descriptor) as entries:
             for entry in entries:
-                name = os.fsencode(entry.name)
+                name = fsencode(entry.name)
                 if entry.is_file(follow_symlinks=False):
                     yield b"%b\0f%d" % (name, entry.inode())
                 elif entry.is_dir(follow_symlinks=False):
-                    yield name + b"/\0d"
+                    yield name + b"/\0"
                 else:
                     yield b"%b\0%c%d" % (name, b"l" if entry.is_symlink() else b"s", entry.inode())
     finally:

@@ -9,13 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from .entries import ManifestEntry, ManifestLine
-from .errors import ChecksumError, OutsideFolder
+from .errors import ChecksumError, ManifestError, OutsideFolder
 from .parallel import NOTHING, Digested, Reading, Task, digest_files, digested
 from .paths import located
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
     from .files import FileDigest
@@ -92,12 +92,14 @@ def verify_lines(
     workers: int | None = 1,
     reading: Reading | None = None,
     stop: threading.Event | None = None,
+    before_waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[Checked]:
-    """One result a line, in order, as the files are read; see `verify_files`.
+    """One result a line, in order, as the files are read; see `verify_files` and, for `before_waiting`, `digest_files`.
 
     Raises what reading `lines` raises, and Interrupted soon after `stop` is set.
     """
-    return _Verification(folder, allow_absolute, reading or Reading()).results(lines, workers, stop)
+    one = _Verification(folder, allow_absolute, reading or Reading())
+    return one.results(lines, workers, stop, before_waiting)
 
 
 class _Verification:
@@ -109,24 +111,45 @@ class _Verification:
         self._reading = reading
         self._waiting: deque[Checked] = deque()
         self._guess = "sha512"
+        self._failure: OSError | ManifestError | None = None
+        """What ended the lines early; told once those before it are checked."""
 
     def results(
-        self, lines: Iterable[ManifestLine], workers: int | None, stop: threading.Event | None
+        self,
+        lines: Iterable[ManifestLine],
+        workers: int | None,
+        stop: threading.Event | None,
+        before_waiting: Callable[[], None],
     ) -> Iterator[Checked]:
-        for one in digest_files(self._tasks(lines), workers=workers, reading=self._reading, stop=stop):
+        results = digest_files(
+            self._tasks(lines),
+            workers=workers,
+            reading=self._reading,
+            stop=stop,
+            before_waiting=before_waiting,
+        )
+        for one in results:
             line = self._waiting.popleft()
             yield (
                 self._verdict(line, line.entry, one) if line.verdict is Verdict.MATCH and line.entry else line
             )
+        if self._failure is not None:
+            raise self._failure
 
     def _tasks(self, lines: Iterable[ManifestLine]) -> Iterator[Task]:
-        for line in lines:
+        for line in self._until_failure(lines):
             checked = self._looked_at(line)
             self._waiting.append(checked)
             if checked.verdict is Verdict.MATCH and checked.entry is not None:
                 yield Task(checked.path, self._algorithms(checked.entry))
             else:
                 yield NOTHING  # keeps the two streams in step, however many such lines there are
+
+    def _until_failure(self, lines: Iterable[ManifestLine]) -> Iterator[ManifestLine]:
+        try:
+            yield from lines
+        except (OSError, ManifestError) as error:
+            self._failure = error
 
     def _looked_at(self, line: ManifestLine) -> Checked:
         """The line with its path and MATCH, provisionally; or with the verdict that needs no look at a file."""

@@ -216,10 +216,10 @@ class ByFamily:
 
             return (GoogleVariables(means, general=general),)
         if scheme in GLOBUS_SCHEMES:
-            from .globus import GlobusFile, GlobusVariables
+            from .globus import GlobusFile, GlobusLogin, GlobusVariables
 
             variables = GlobusVariables(means, general=general)
-            return (variables, GlobusFile(means)) if general else (variables,)
+            return (variables, GlobusLogin(means), GlobusFile(means)) if general else (variables,)
         if scheme in IRODS_SCHEMES:
             from .irods import IrodsVariables
 
@@ -268,7 +268,11 @@ def _remedy(query: Query) -> str:
 _VARIABLES: Final = (
     (GRID_SCHEMES, "X509_USER_PROXY", "the path of a proxy certificate (mode 0600)"),
     (GOOGLE_SCHEMES, "GOOGLE_APPLICATION_CREDENTIALS", "the path of a JSON key (mode 0600)"),
-    (GLOBUS_SCHEMES, "GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET, or GLOBUS_ACCESS_TOKEN", "what Globus gave"),
+    (
+        GLOBUS_SCHEMES,
+        "GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET, or GLOBUS_ACCESS_TOKEN",
+        "what Globus gave, or run `wf-transfer globus login`",
+    ),
     (IRODS_SCHEMES, "IRODS_ENVIRONMENT_FILE", "the path of an irods_environment.json"),
 )
 

@@ -1,11 +1,17 @@
-"""What the Globus services take: a client's secret, a refresh token, or an access token."""
+"""What the Globus services take: a client's secret, a refresh token, or an access token.
+
+A login of ours, `wf-transfer globus login`, leaves refresh tokens in a file of mode 0600, one for each server: Transfer, and
+the collections whose files are read and written directly.
+"""
 
 from __future__ import annotations
 
+import os.path
 from typing import TYPE_CHECKING
 
 from .errors import CredentialError, Misconfigured
 from .file import parse_credentials
+from .globus_tokens import TRANSFER_SERVER, Login, read_login
 from .kinds import Globus, Secret
 from .private import passed_over, read_seen
 from .query import GLOBUS_SCHEMES, as_variable
@@ -47,7 +53,7 @@ class GlobusVariables:
             for key in ("client_id", "client_secret", "refresh_token", "access_token")
         }
         name = f"{prefix}CLIENT_ID{suffix}" if values["client_id"] else f"{prefix}ACCESS_TOKEN{suffix}"
-        found = _made(values, name, f"${name}")
+        found = _made(values, name, f"${name}", means=self._means)
         if found is None and values["client_secret"]:
             raise Misconfigured(
                 f"{prefix}CLIENT_SECRET{suffix} is set, but {prefix}CLIENT_ID{suffix} is not", "set both"
@@ -86,17 +92,64 @@ class GlobusFile:
         }
         expires = section.text("transfer_at_exp")
         end = float(expires) if expires.isdigit() and not values["refresh_token"] else None
-        return _made(values, "globus.conf", section.origin, end, (seen,))
+        return _made(values, "globus.conf", section.origin, end, (seen,), means=self._means)
 
 
-def globus_in_section(section: Section) -> Credential | None:
+class GlobusLogin:
+    """What `wf-transfer globus login` left."""
+
+    slow = ""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def find(self, query: Query, looked: list[str]) -> Credential | None:
+        path = login_file(self._means)
+        if query.scheme not in GLOBUS_SCHEMES or not path:
+            return None
+        try:
+            login, seen = read_login(path, self._means.policy)
+        except FileNotFoundError:
+            looked.append(f"{printable(path)} (not there)")
+            return None
+        except CredentialError as error:
+            looked.append(passed_over(error))
+            return None
+        token = login.tokens.get(TRANSFER_SERVER)
+        if token is None:
+            looked.append(f"{printable(path)} (no token for Transfer)")
+            return None
+        about = {"name": "globus login", "origin": printable(path), "seen": (seen,)}
+        return Globus("refresh", token, client_id=login.client_id, others=_others(login), kept=path, **about)  # type: ignore[arg-type]
+
+
+def login_file(means: Means) -> str:
+    """Where a login of ours is kept; empty without a home."""
+    folder = means.value("XDG_CONFIG_HOME") or means.home(".config")
+    return os.path.join(folder, "wf-transfer", "globus.json") if folder else ""
+
+
+def _others(login: Login) -> tuple[tuple[str, Secret], ...]:
+    return tuple(
+        sorted((server, token) for server, token in login.tokens.items() if server != TRANSFER_SERVER)
+    )
+
+
+def globus_in_section(section: Section, means: Means | None = None) -> Credential | None:
     """What `client_id` with `client_secret` or `refresh_token`, or `access_token` alone, of a section means."""
     keys = ("client_id", "client_secret", "refresh_token", "access_token")
-    return _made({key: section.text(key) for key in keys}, section.name, section.origin, None, section.seen)
+    values = {key: section.text(key) for key in keys}
+    return _made(values, section.name, section.origin, None, section.seen, means=means)
 
 
 def _made(
-    values: dict[str, str], name: str, origin: str, expires: float | None = None, seen: tuple[Seen, ...] = ()
+    values: dict[str, str],
+    name: str,
+    origin: str,
+    expires: float | None = None,
+    seen: tuple[Seen, ...] = (),
+    *,
+    means: Means | None,
 ) -> Globus | None:
     """The strongest of what is there: what can be renewed before what cannot."""
     client = values["client_id"]
@@ -107,13 +160,33 @@ def _made(
     )
     for form, key, needs_client in forms:
         if values.get(key) and (client or not needs_client):
+            secret, kept = Secret(values[key]), ""
+            if form == "refresh" and means is not None:
+                secret, kept = _newest(client, secret, means)
             return Globus(
                 form,
-                Secret(values[key]),
+                secret,
                 client_id=client,
+                kept=kept,
                 name=name,
                 origin=origin,
                 expires=expires,
                 seen=seen,
             )
     return None
+
+
+def _newest(client: str, given: Secret, means: Means) -> tuple[Secret, str]:
+    """The refresh token that has replaced the given one, or that itself; and the file where replacements are kept."""
+    folder = means.value("XDG_STATE_HOME") or means.home(".local", "state")
+    if not folder:
+        return given, ""
+    from hashlib import sha256
+
+    mark = sha256(f"{client}\0{given.reveal()}".encode()).hexdigest()[:16]
+    path = os.path.join(folder, "wf-transfer", f"globus-{mark}.json")
+    try:
+        login, _ = read_login(path, means.policy)
+    except (FileNotFoundError, CredentialError):
+        return given, path
+    return login.tokens.get(TRANSFER_SERVER, given), path

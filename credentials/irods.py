@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .errors import Misconfigured, MissingCredential
-from .kinds import Irods, Secret
+from .kinds import Basic, Irods, Secret
 from .private import check_private, seen_now
 from .query import IRODS_SCHEMES, as_variable
 from .redaction import printable
@@ -47,10 +47,13 @@ class IrodsVariables:
 
 
 def irods_in_section(section: Section, means: Means) -> Credential | None:
-    """What `irods_environment_file`, with `password` or `ticket`, of a section means."""
+    """What `irods_environment_file`, `password` and `ticket` of a section mean.
+
+    Without the file the URL has to name the server: then `username` and `password`, or a `ticket` alone, are enough.
+    """
     path = section.text("irods_environment_file")
     if not path:
-        return None
+        return _without_environment(section)
     return irods_at(
         path,
         means,
@@ -59,6 +62,17 @@ def irods_in_section(section: Section, means: Means) -> Credential | None:
         password=section.text("password"),
         ticket=section.text("ticket"),
         seen=section.seen,
+    )
+
+
+def _without_environment(section: Section) -> Credential | None:
+    password, ticket = section.secret("password"), section.secret("ticket")
+    if ticket is not None:
+        return Irods("ticket", "", ticket=ticket, name=section.name, origin=section.origin, seen=section.seen)
+    if password is None:
+        return None
+    return Basic(
+        section.text("username"), password, name=section.name, origin=section.origin, seen=section.seen
     )
 
 

@@ -345,16 +345,27 @@ class Globus(Credential):
     `client_id` is empty where an access token needs none.
     """
 
-    __slots__ = ("client_id", "form", "secret")
+    __slots__ = ("client_id", "form", "kept", "others", "secret")
     client_id: str
     form: GlobusForm
+    kept: str
+    """The path of the file where a refresh token that Globus replaces is written down; empty for nowhere."""
+    others: tuple[tuple[str, Secret], ...]
+    """Refresh or access tokens of other servers than Transfer: UUID of a collection, and the token for its files."""
     secret: Secret
     kind = "globus"
 
     def __init__(
-        self, form: GlobusForm, secret: Secret, *, client_id: str = "", **about: Unpack[About]
+        self,
+        form: GlobusForm,
+        secret: Secret,
+        *,
+        client_id: str = "",
+        others: tuple[tuple[str, Secret], ...] = (),
+        kept: str = "",
+        **about: Unpack[About],
     ) -> None:
-        self._freeze(about, form=form, secret=secret, client_id=client_id)
+        self._freeze(about, form=form, secret=secret, client_id=client_id, others=others, kept=kept)
 
 
 class Irods(Credential):

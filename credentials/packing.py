@@ -35,7 +35,7 @@ def _plain_fields(credential: Credential) -> Iterator[tuple[str, bool, object]]:
     for kind in type(credential).__mro__:
         for field in getattr(kind, "__slots__", ()):
             value = getattr(credential, field)
-            if field == "fields":
+            if field in ("fields", "others"):
                 yield field, True, tuple((name, secret.reveal()) for name, secret in value)
             elif isinstance(value, Secret):
                 yield field, True, value.reveal()

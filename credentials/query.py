@@ -18,8 +18,9 @@ TLS_SCHEMES: Final = {
     "osdf": "https",
     "pelican": "https",
     "stash": "https",
-    "token+osdf": "https",
 }
+FEDERATION_SCHEMES: Final = frozenset({"osdf", "pelican", "stash"})
+"""Data federations. `NAME+osdf:` says which token is to be presented."""
 SSH_SCHEMES: Final = frozenset({"scp", "sftp", "ssh", "sshftp"})
 GRID_SCHEMES: Final = frozenset({"gsiftp", "gsiscp", "srm"})
 """What speaks GSI: an X.509 proxy and nothing else."""
@@ -45,6 +46,16 @@ class Query(NamedTuple):
     """`read` or `write`."""
     path: str = ""
     """Decoded, where the caller told it: tokens may be for some paths only."""
+    token: str = ""
+    """The name of the token to present, where the URL insists on one."""
+    issuers: tuple[str, ...] = ()
+    """Who may have made a token for this path; empty where nobody told."""
+    base_path: str = ""
+    """The folder that the paths in tokens are below."""
+
+    @property
+    def is_federation(self) -> bool:
+        return self.scheme in FEDERATION_SCHEMES
 
     @property
     def is_s3(self) -> bool:
@@ -122,7 +133,14 @@ _NEEDS: Final = (
 def make_query(
     scheme: str, host: str, site: str = "", *, user: str = "", purpose: str = "read", path: str = ""
 ) -> Query:
-    """The query for a location; `host` may be `user:password@host:port` as in a URL, `path` too is as the URL has it."""
+    """The query for a location; `host` may be `user:password@host:port` as in a URL, `path` too is as the URL has it.
+
+    Of a federation the path may be followed by what its director said of tokens: `?issuer=...&base-path=...`, and by `token=`
+    with the name of the one to present; `NAME+` before the scheme names one, too.
+    """
+    if "+" in scheme and scheme.rpartition("+")[2] in FEDERATION_SCHEMES:
+        token, _, scheme = scheme.rpartition("+")
+        return make_query(scheme, host, site, user=user, purpose=purpose, path=path)._replace(token=token)
     before, at, name = host.rpartition("@")
     password = ""
     if at:
@@ -133,7 +151,19 @@ def make_query(
 
             user, password = unquote(user), unquote(password)
     folded = name if scheme in S3_SCHEMES else name.lower()
-    return Query(scheme, folded, site, user, password, purpose, _decoded(path))
+    query = Query(scheme, folded, site, user, password, purpose, _decoded(path))
+    return _with_hints(query, path) if query.is_federation and "?" in path else query
+
+
+def _with_hints(query: Query, path: str) -> Query:
+    from urllib.parse import parse_qs
+
+    hints = parse_qs(path.partition("?")[2])
+    return query._replace(
+        token=hints.get("token", [""])[0],
+        issuers=tuple(hints.get("issuer", ())),
+        base_path=hints.get("base-path", [""])[0],
+    )
 
 
 def _decoded(path: str) -> str:

@@ -43,7 +43,7 @@ class Reader:
         if query.scheme in GLOBUS_SCHEMES:
             from .globus import globus_in_section
 
-            return globus_in_section(section)
+            return globus_in_section(section, self._means)
         if query.scheme in IRODS_SCHEMES:
             from .irods import irods_in_section
 

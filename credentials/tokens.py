@@ -102,7 +102,8 @@ def choose(candidates: Iterable[Candidate], query: Query, wanted: Wanted, looked
             looked.append(f"{candidate.origin.removeprefix('$')} ({verdict.why_not})")
         elif verdict.rank > rank:
             best, rank = candidate, verdict.rank
-    return presented(best, by_path=by_path) if best is not None else None
+    # In a federation the path decides who must have made it.
+    return presented(best, by_path=by_path or query.is_federation) if best is not None else None
 
 
 def _judged(candidate: Candidate, query: Query, wanted: Wanted, now: float) -> _Verdict:
@@ -110,13 +111,15 @@ def _judged(candidate: Candidate, query: Query, wanted: Wanted, now: float) -> _
 
     claims = claims_of(candidate.token.reveal())
     if claims is None:
-        unknown = "it does not tell its issuer" if wanted.issuer else ""
+        unknown = "it does not tell its issuer" if wanted.issuer or query.issuers else ""
         return _Verdict(unknown)
     if claims.expires is not None and claims.expires <= now:
         return _Verdict(f"it expired {_ago(now - claims.expires)} ago")
     if wanted.issuer and claims.issuer.rstrip("/") != wanted.issuer.rstrip("/"):
         return _Verdict("another issuer made it")
-    fits = _audience(claims, query.host, wanted)
+    if query.issuers and claims.issuer.rstrip("/") not in [one.rstrip("/") for one in query.issuers]:
+        return _Verdict(f"another issuer made it, not {query.issuers[0]}")
+    fits = _audience(claims, query, wanted)
     if not fits and not candidate.bound:
         return _Verdict("its audience is another host")
     return _by_scope(claims, query, fits)
@@ -135,7 +138,8 @@ def _by_scope(claims: Claims, query: Query, fits: int) -> _Verdict:
     by_path = any(grant.path != "/" for grant in grants)
     if not query.path:
         return _Verdict("", (fits, 2), by_path)
-    answers = {granted(grants, access, query.path) for access in accesses}
+    path = _in_token(query)
+    answers = {granted(grants, access, path) for access in accesses}
     if Granted.YES in answers:
         return _Verdict("", (fits, 3), by_path)
     if Granted.PERHAPS in answers:
@@ -143,22 +147,29 @@ def _by_scope(claims: Claims, query: Query, fits: int) -> _Verdict:
     return _Verdict(f"its scope does not allow to {query.purpose} this path", by_path=True)
 
 
+def _in_token(query: Query) -> str:
+    """The path as tokens spell it: below the folder that the service puts their paths in."""
+    base = query.base_path.rstrip("/")
+    return query.path.removeprefix(base) if base and f"{query.path}/".startswith(f"{base}/") else query.path
+
+
 _NAMED: Final = 3
 _ANYONE: Final = 2
 _UNTOLD: Final = 1
 
 
-def _audience(claims: Claims, host: str, wanted: Wanted) -> int:
+def _audience(claims: Claims, query: Query, wanted: Wanted) -> int:
     """0 for a token for somebody else, as far as it tells itself; the larger the more exactly it names this host.
 
     Not for us is only a token whose audiences are all host names or URLs, none of them of this host. One without
-    audience, or with one of another kind, does not tell.
+    audience, or with one of another kind, does not tell. Who serves a federation's data, its tokens cannot know beforehand.
     """
     from .claims import ANYONE
 
+    host = query.host
     if wanted.audience:
         return _NAMED if wanted.audience in claims.audiences else 0
-    if not claims.audiences:
+    if not claims.audiences or query.is_federation:
         return _UNTOLD
     plain = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     if any(_place(name) in (host, plain) for name in claims.audiences):

@@ -14,6 +14,7 @@ from .x509 import ProxyVariables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from .kinds import Credential
     from .means import Means
@@ -31,11 +32,16 @@ class SiteVariables:
     slow = ""
 
     def __init__(self, means: Means) -> None:
+        self._means = means
         self._tokens = TokenVariables(means)
         self._condor = CondorFiles(means)
         self._proxies = ProxyVariables(means)
 
     def find(self, query: Query, looked: list[str]) -> Credential | None:
+        if query.token:
+            from .federation import named_token
+
+            return named_token(self._means, query.token)
         if not query.site:
             return None
         suffix = f"_{as_variable(query.site)}"
@@ -73,13 +79,18 @@ class GeneralTokens:
             self._tokens.note_unsent("", looked)
         if not query.takes_tokens:
             return None
-        return choose(self._candidates(looked), query, self._files.wanted(query), looked)
+        return choose(self._candidates(query, looked), query, self._files.wanted(query), looked)
 
-    def _candidates(self, looked: list[str]) -> Iterator[Candidate]:
+    def _candidates(self, query: Query, looked: list[str]) -> Iterator[Candidate]:
         yield from self._tokens.candidates("", looked)
         for path in self._places():
-            yield from _at_place(path, self._means, looked)
-        yield from self._condor.all(looked)
+            yield from at_place(path, self._means, looked)
+        if query.is_federation:
+            from .federation import pelican_tokens
+
+            yield from pelican_tokens(self._means, looked)
+        else:
+            yield from self._condor.all(looked)
 
     def _places(self) -> Iterator[str]:
         """Tools differ in which user id they write: the effective one, or the real one."""
@@ -113,15 +124,17 @@ class TokenVariables:
 class CondorFiles:
     """The tokens that HTCondor keeps fresh for a job: `$_CONDOR_CREDS/<service>.use`, `<service>_<handle>.use`."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, folder: str = "") -> None:
+        """`folder` is where to look when the variable is not set."""
         self._means = means
+        self._folder = means.value("_CONDOR_CREDS") or folder
 
     def of_site(self, site: str, looked: list[str]) -> Iterator[Candidate]:
         """Those that bear the site's name, whatever they are."""
         for name in dict.fromkeys((site, as_variable(site))):
             for service, path in self._files():
                 if service == name or service.startswith(f"{name}_"):
-                    for candidate in _at_place(path, self._means, looked):
+                    for candidate in at_place(path, self._means, looked):
                         yield candidate._replace(bound=True)
 
     def all(self, looked: list[str]) -> Iterator[Candidate]:
@@ -129,7 +142,7 @@ class CondorFiles:
         from .claims import claims_of, grants_of
 
         for _, path in self._files():
-            for candidate in _at_place(path, self._means, looked):
+            for candidate in at_place(path, self._means, looked):
                 claims = claims_of(candidate.token.reveal())
                 if claims is not None and grants_of(claims.scopes):
                     yield candidate
@@ -137,17 +150,28 @@ class CondorFiles:
                     looked.append(f"{candidate.origin} (it is for a service of another kind)")
 
     def _files(self) -> Iterator[tuple[str, str]]:
-        folder = self._means.value("_CONDOR_CREDS")
         try:
-            names = sorted(os.listdir(folder)) if folder else []
+            names = sorted(os.listdir(self._folder)) if self._folder else []
         except OSError:
             return
-        for name in names:
+        for name in sorted(names, key=lambda name: name != _USUAL):
             if name.endswith(".use"):
-                yield name.removesuffix(".use"), os.path.join(folder, name)
+                yield name.removesuffix(".use"), os.path.join(self._folder, name)
+
+    def named(self, name: str, looked: list[str]) -> Iterator[Candidate]:
+        """The one of exactly this name, without regard to case, as schemes are; `.` in it stands for `_`, which none has."""
+        wanted = name.lower().replace(".", "_")
+        for service, path in self._files():
+            if service.lower().replace(".", "_") == wanted:
+                yield from at_place(path, self._means, looked)
+        looked.append(printable(os.path.join(self._folder or "$_CONDOR_CREDS", f"{name}.use")))
 
 
-def _at_place(path: str, means: Means, looked: list[str]) -> Iterator[Candidate]:
+_USUAL: Final = "scitokens.use"
+"""The one that is for everything, before those of single services."""
+
+
+def at_place(path: str, means: Means, looked: list[str]) -> Iterator[Candidate]:
     """The token in a file that nobody named. One that cannot be used is passed over: it may be anybody's."""
     if not os.path.lexists(path):
         looked.append(f"{printable(path)} (not there)")

@@ -94,6 +94,8 @@ class Capability(NamedTuple):
     """Two services that both have it may copy between them; each store's `copy` raises `Unsupported` where they cannot."""
     task_items_most: int = 10_000
     """Items of one managed task of a service."""
+    trees: bool = False
+    """A location may stand for a whole folder, by a word in its query: the methods of `contract.Trees`."""
     existing: str = "overwrite"
     """What `--existing` defaults to for destinations of this protocol."""
     credentials: tuple[str, ...] = ()
@@ -101,6 +103,8 @@ class Capability(NamedTuple):
     connections_start: int = 2
     connections_most: int = 128
     """Requests at one endpoint at a time: to begin with, and at most."""
+    ahead: int = 1
+    """How many reads its stores like to be told of, the present one included; with more than 1 they have `announce`."""
     notes: str = ""
     """One sentence for people, for the generated documentation."""
 

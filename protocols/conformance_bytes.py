@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,7 @@ from .values import Incoming
 if TYPE_CHECKING:
     from .capability import Capability
     from .context import Context
-    from .contract import Reader, Store
+    from .contract import Announcing, Reader, Store
     from .locations import Location
 
 _LARGE = SIZES[-1]
@@ -67,6 +68,27 @@ class ReadConformance(Suite):
         if capability.read:
             refused(lambda: store.open_read(place.below("absent")), NotFound)
             refused(lambda: store.open_read(place.below("no-folder/absent")), NotFound)
+
+    def test_announced_objects_are_the_same_as_others(
+        self, store: Store, capability: Capability, place: Location
+    ) -> None:
+        assert hasattr(store, "announce") == (capability.ahead > 1)
+        if capability.ahead < 2:
+            return
+        announcing: Announcing = store  # type: ignore[assignment]
+        locations = [place.below(f"announced-{number}") for number in range(2 * capability.ahead)]
+        for number, location in enumerate(locations):
+            if number != 9:
+                self.put(store, location, content(number * 1000))
+        announcing.announce(locations)
+        for number, location in enumerate(locations[:12]):
+            if number == 9:
+                refused(partial(store.open_read, location), NotFound)
+            else:
+                assert drained(store.open_read(location)) == content(number * 1000)
+        announcing.announce(locations[12:])
+        for number in (12, 13, 14, 20, 1, 15):
+            assert drained(store.open_read(locations[number])) == content(number * 1000), "announced or not"
 
     def test_a_reader_that_is_closed_early_disturbs_nothing(
         self, store: Store, capability: Capability, place: Location

@@ -15,10 +15,10 @@ import struct
 import sys
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from .errors import Broken, Denied, LocalRefused, Misconfigured, Stopped, TransferError, Unreachable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ class Connection:
         self._got = 0
         """Seconds spent waiting for bytes, and the bytes that came for it, in the present window."""
         self._tick = min(_TICK, context.stall)
-        self._patience = -(-context.stall // self._tick)
+        self.hurry(None)
         self._ahead = b""
         self.peer = peer
         """`host:port`, for people."""
@@ -100,6 +100,11 @@ class Connection:
                 self._look_at_stop()
                 if monotonic() >= until:
                     raise TimeoutError("the TLS handshake was not answered in time") from None
+
+    def hurry(self, seconds: float | None) -> None:
+        """From now on a wait ends after so many seconds without a byte, if that is less than the stall limit; None: after that."""
+        stall = self._stall if seconds is None else min(seconds, self._stall)
+        self._patience = -(-stall // self._tick)
 
     def receive(self, view: memoryview) -> int:
         """The number of bytes that came into `view`; 0 at the end of the stream.
@@ -239,7 +244,9 @@ def _after(pieces: list[bytes | memoryview], sent: int) -> list[bytes | memoryvi
 def open_connection(host: str, port: int, context: Context) -> Connection:
     """A connection to the first address of `host` that accepts one. Raises OSError or Stopped."""
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # As bytes, a name is not given to the IDNA codec, which costs a millisecond to load.
+    name = host.encode("ascii") if host.isascii() else host
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     connected = _race(_alternating(found), context.connect, context.stop, peer)
     try:
         return Connection(connected, peer, context)

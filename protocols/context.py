@@ -32,13 +32,14 @@ class Shared:
     def __init__(self) -> None:
         from threading import Lock
 
+        self._new_lock = Lock
         self._lock = Lock()
         self._locks: dict[tuple[str, ...], Lock] = {}
         self._made: dict[tuple[str, ...], object] = {}
 
     def get(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         with self._lock:
-            lock = self._locks.setdefault(key, type(self._lock)())
+            lock = self._locks.setdefault(key, self._new_lock())
         with lock:
             if key not in self._made:
                 self._made[key] = make()
@@ -66,6 +67,7 @@ class Context:
         "connect",
         "credential",
         "log",
+        "logging_in",
         "slow_bytes",
         "stall",
         "stop",
@@ -109,6 +111,8 @@ class Context:
         self.log = log
         self.accept_new_host_keys = accept_new_host_keys
         """The key of an SSH host that was never seen before may be believed and recorded. A changed one never."""
+        self.logging_in = 0.0
+        """Seconds that logging in took, all in all: how long a service takes for that does not tell how far it is."""
         self._proxies = proxies
         self._renew = renew
         self._shared = shared if shared is not None else Shared()

@@ -10,11 +10,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..checksum.digest import Digest
     from .locations import Location
-    from .values import CopyStep, Entry, Group, Incoming, Item, Part, Receipt, Resolved, TaskProgress, Token
+    from .values import (
+        CopyStep,
+        Entry,
+        Group,
+        Incoming,
+        Item,
+        Part,
+        Receipt,
+        Resolved,
+        TaskProgress,
+        Token,
+        Tree,
+    )
 
 
 class Reader(Protocol):
@@ -116,6 +128,18 @@ class Store(Protocol):
         """Closes all connections. Never raises."""
 
 
+class Announcing(Protocol):
+    """The further method of a store with `Capability.ahead` above 1."""
+
+    def announce(self, locations: Sequence[Location]) -> None:
+        """These are to be read next, each as a whole and in this order: all that counts, replacing an earlier list.
+
+        The store may ask for them at once, and may as well ignore it. The engine may change its mind: a read of anything else
+        is served as if nothing had been announced. Never raises for a location or a service: what goes wrong on
+        the way is forgotten, and that location is asked for singly when its `open_read` comes.
+        """
+
+
 class Resuming(Protocol):
     """The further method of a store with `Capability.write_resume`."""
 
@@ -195,6 +219,13 @@ class Resolver(Protocol):
 
         Each is made by `locations.resolved`. One question at the catalogue or director; the object itself is not touched.
         """
+
+
+class Trees(Protocol):
+    """Locations that stand for whole folders: a store with `Capability.trees` is also this."""
+
+    def tree(self, location: Location) -> Tree | None:
+        """The folder that a location, or the one that it was resolved from, stands for; None for a single object. Pure."""
 
 
 class Service(Protocol):

@@ -14,10 +14,7 @@ What cannot be read is left out, never guessed: a digest that is not understood 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..checksum import codecs
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,6 +26,7 @@ WANT_FIELDS = (
     ("Want-Digest", "sha-256;q=1, sha-512;q=0.5, md5;q=0.1"),
 )
 """What asks a server for them."""
+_NAMES = frozenset({"repr-digest", "content-digest", "digest", "content-md5"})
 
 
 def digests_of(fields: Fields, *, whole: bool) -> tuple[Digest, ...]:
@@ -36,6 +34,8 @@ def digests_of(fields: Fields, *, whole: bool) -> tuple[Digest, ...]:
 
     `whole` says that the answer's body is the object: then those that cover the body count too.
     """
+    if not _NAMES & fields.values.keys():
+        return ()
     found: dict[str, Digest] = {}
     for digest in _told(fields, whole):
         found.setdefault(digest.algorithm, digest)
@@ -43,6 +43,8 @@ def digests_of(fields: Fields, *, whole: bool) -> tuple[Digest, ...]:
 
 
 def _told(fields: Fields, whole: bool) -> Iterator[Digest]:
+    from ..checksum import codecs
+
     names = ("repr-digest", "content-digest") if whole else ("repr-digest",)
     for name in names:
         if text := fields.get(name):

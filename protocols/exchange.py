@@ -6,19 +6,27 @@ that comes over HTTP.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from .connection import Closed, failure
 from .errors import Broken, ServerFault, Unsupported
 from .heads import HEAD_MOST, NO_FIELDS, Fields, Malformed
+from .patterns import compiled, compiled_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Final, Protocol
 
-    from .connection import Connection
     from .heads import Head
+
+    class Stream(Protocol):
+        """Where the rest of a body comes from, a connection as a rule."""
+
+        peer: str
+        secure: bool
+
+        def receive(self, view: memoryview) -> int: ...
+        def close(self) -> None: ...
+
 
 __all__ = ["Answer", "Fields"]
 
@@ -27,16 +35,18 @@ _TLS_ENOUGH: Final = 256 << 10
 """TLS delivers records of 16 KiB; so many bytes are gathered before they are handed on."""
 _NOTHING: Final = memoryview(b"")
 
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-_LENGTH = re.compile(r"[0-9]{1,18}")
+_CHUNK: Final = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?"
+_LENGTH: Final = r"[0-9]{1,18}"
 
 
 def _content_length(fields: Fields) -> int | None:
-    text = fields.get("content-length")
+    text = fields.values.get("content-length")
     if text is None:
         return None
+    if text.isdecimal() and len(text) <= 18:
+        return int(text)
     first, *others = (part.strip() for part in text.split(","))
-    if not _LENGTH.fullmatch(first) or any(other != first for other in others):
+    if not compiled(_LENGTH).fullmatch(first) or any(other != first for other in others):
         raise Malformed("the Content-Length is malformed or contradicts itself")
     return int(first)
 
@@ -65,12 +75,12 @@ class Answer:
         self,
         what: Callable[[], str],
         method: str,
-        connection: Connection,
+        connection: Stream,
         view: memoryview,
         received: tuple[Head, int, int],
-        give_back: Callable[[Connection], None] | None,
+        give_back: Callable[[], None] | None,
     ) -> None:
-        """`give_back` takes the connection when it can be used again. Raises Malformed and Unsupported."""
+        """`give_back` is called when the connection can be used again; else it is closed. Raises Malformed and Unsupported."""
         head, begin, end = received
         fields = head.fields
         self.status = head.status
@@ -78,7 +88,7 @@ class Answer:
         self.headers = fields
         self.trailers = NO_FIELDS
         self._what = what
-        self._connection: Connection | None = connection
+        self._connection: Stream | None = connection
         self._view = view
         self._begin = begin
         self._end = end
@@ -86,12 +96,15 @@ class Answer:
         self._chunked = False
         self._left = 0
         """Bytes until the end of the body, or of the chunk; -1: until the connection is closed."""
-        options = (fields.get("connection") or "").lower()
-        self._reusable = "close" not in options and (head.minor == 1 or "keep-alive" in options)
+        options = fields.values.get("connection")
+        self._reusable = head.minor == 1
+        if options:
+            options = options.lower()
+            self._reusable = "close" not in options and (head.minor == 1 or "keep-alive" in options)
         self.length: int | None = None
         """Bytes of the body, where the answer tells; of a HEAD those that a GET would have."""
         self.length = _content_length(fields)
-        coding = fields.get("transfer-encoding")
+        coding = fields.values.get("transfer-encoding")
         if method == "HEAD" or head.status in (204, 304):
             pass
         elif coding is not None:
@@ -119,6 +132,11 @@ class Answer:
             self.length = None
             self._reusable = False
         self._chunked = True
+
+    @property
+    def reusable(self) -> bool:
+        """Nothing speaks against another request on this connection."""
+        return self._reusable
 
     @property
     def drained(self) -> bool:
@@ -149,7 +167,7 @@ class Answer:
             self.close()
             raise
 
-    def _read_sized(self, connection: Connection) -> memoryview:
+    def _read_sized(self, connection: Stream) -> memoryview:
         view = self._view
         left = self._left
         begin = self._begin
@@ -185,7 +203,7 @@ class Answer:
             host=self._connection.peer if self._connection else "",
         )
 
-    def _read_until_close(self, connection: Connection) -> memoryview:
+    def _read_until_close(self, connection: Stream) -> memoryview:
         view = self._view
         begin = self._begin
         end = self._end
@@ -199,7 +217,7 @@ class Answer:
             end += got
         return view[begin:end]
 
-    def _read_chunks(self, connection: Connection) -> memoryview:
+    def _read_chunks(self, connection: Stream) -> memoryview:
         """Decodes in place: the body's bytes move to the front of the buffer, raw ones follow behind them."""
         view = self._view
         begin = self._begin
@@ -247,7 +265,7 @@ class Answer:
                     raise Malformed("a chunk is longer than its size")
                 left = 0
                 continue
-            match = _CHUNK.fullmatch(raw, 0, stop)
+            match = compiled_bytes(_CHUNK).fullmatch(raw, 0, stop)
             if match is None:
                 raise Malformed("a chunk's size is malformed")
             left = int(match[1], 16)
@@ -260,7 +278,7 @@ class Answer:
             self._left = left
         return view[:out]
 
-    def _read_trailers(self, connection: Connection, raw: bytes) -> None:
+    def _read_trailers(self, connection: Stream, raw: bytes) -> None:
         """Takes the trailer section that begins with `raw`; a buffer of its own, since the other one is lent."""
         small = memoryview(bytearray(_LINE_MOST))
         while not (raw.startswith(b"\r\n") or b"\r\n\r\n" in raw):
@@ -303,6 +321,6 @@ class Answer:
         if connection is None:
             return
         if self._reusable and self._give_back is not None:
-            self._give_back(connection)
+            self._give_back()
         else:
             connection.close()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .gcs_service import Target
     from .gcs_session import Session
     from .locations import Location
-    from .values import Incoming
+    from .values import Incoming, Part, Receipt, Token
 
 _LAST_WORDS_SECONDS: Final = 5.0
 """How long the end of an upload may take after the run was stopped."""
@@ -63,6 +63,8 @@ class GcsStore:
         self._context = context
         self._wire = Wire(context)
         self._services: dict[Credential, Service] = {}
+        self._begun: set[str] = set()
+        """Parts that are known to mean something."""
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
@@ -154,6 +156,56 @@ class GcsStore:
         found = self._object(location, "read").look().digests
         return next((digest for digest in found if digest.algorithm == algorithm), None)
 
+    # Parts (`gcs_parts.py`)
+
+    def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
+        from . import gcs_parts
+
+        token = gcs_parts.open_parts(self._object(location, "write"), location, incoming, part)
+        if not token.found:
+            self._begun.add(token.name)
+        return token
+
+    def put_part(
+        self, token: Token, number: int, offset: int, view: memoryview, sha256: bytes | None = None
+    ) -> Part:
+        from . import gcs_parts
+
+        target = self._object(token.location, "write")
+        if token.name not in self._begun:
+            gcs_parts.insist_on_begun(target, token)
+            self._begun.add(token.name)
+        return gcs_parts.put_part(target, token, number, view)
+
+    def list_parts(self, token: Token) -> tuple[Part, ...]:
+        from . import gcs_parts
+
+        return gcs_parts.list_parts(self._object(token.location, "write"), token)
+
+    def read_back(self, token: Token, offset: int, view: memoryview) -> int:
+        raise Unsupported(f"{token.location.shown}: parts are not read back")
+
+    def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
+        from . import gcs_parts
+
+        receipt = gcs_parts.commit_parts(self._object(token.location, "write"), token, parts)
+        self.abort_parts(token)
+        return receipt
+
+    def abort_parts(self, token: Token, *, keep: bool = False) -> None:
+        from . import gcs_parts
+
+        self._begun.discard(token.name)
+        if keep:
+            return
+        store = GcsStore(self._context.for_last_words(_LAST_WORDS_SECONDS))
+        try:
+            gcs_parts.remove_parts(store._object(token.location, "write"), token)
+        except (TransferError, OSError) as error:
+            self._context.log.warning("parts stay under gs://%s/%s: %s", *_shown(token), error)
+        finally:
+            store.close()
+
     def copy(self, source: Location, destination: Location, handle: str) -> CopyStep:
         """One call of `rewrite`, which is done at once or gives a token for the next call."""
         there, here = self._object(destination, "write"), self._object(source, "read")
@@ -202,6 +254,13 @@ class GcsStore:
             session.cancel(wire)
         finally:
             wire.close()
+
+
+def _shown(token: Token) -> tuple[str, str]:
+    """Bucket and prefix of parts, for people."""
+    from ..credentials.redaction import printable
+
+    return printable(token.location.path.partition("/")[0]), printable(token.name)
 
 
 def _within(target: Target) -> str:

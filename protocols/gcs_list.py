@@ -83,6 +83,20 @@ def folder_of(key: str) -> str:
     return key if not key or key.endswith("/") else f"{key}/"
 
 
+def names_below(target: Target, prefix: str) -> Iterator[Entry]:
+    """The objects whose keys begin with `prefix`, under what follows it."""
+    for page in _pages(target, prefix, ""):
+        for item in page.items:
+            if item["name"].startswith(prefix):
+                yield entry_of(item, item["name"][len(prefix) :])
+
+
+def prefixes_below(target: Target, begin: str) -> Iterator[str]:
+    """The folders whose names begin so, each with the slash at its end."""
+    for page in _pages(target, begin, "/"):
+        yield from (prefix for prefix in page.prefixes if prefix.startswith(begin))
+
+
 def _pages(target: Target, prefix: str, delimiter: str) -> Iterator[Page]:
     token = ""
     while True:

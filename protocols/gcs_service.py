@@ -6,6 +6,8 @@ Reading and writing bytes go over the JSON API's `download` and `upload` paths (
 from __future__ import annotations
 
 import json
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..checksum.codecs import parse_google
@@ -32,6 +34,7 @@ GOOGLE: Final = "https://storage.googleapis.com"
 JSON_TYPE: Final = ("Content-Type", "application/json; charset=UTF-8")
 RESOURCE: Final = "name,size,generation,md5Hash,crc32c,updated"
 """The fields of an object that are asked for."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _DOCUMENT_MOST: Final = 32 << 20
 _KEY_MOST: Final = 1024
 
@@ -46,6 +49,8 @@ class Service:
         self.project: str = getattr(credential, "project", "")
         self.deletes_together = True
         """Cleared once the service did not understand a batch."""
+        self.takes_parts: dict[str, str] = {}
+        """Buckets that were looked at, with the reason why their objects are not written in parts."""
         self._payer: str = getattr(credential, "user_project", "")
         self.origin, prefix = origin_of(getattr(credential, "endpoint", "") or GOOGLE)
         self._prefix = prefix.rstrip("/")
@@ -202,6 +207,13 @@ def target_of(service: Service, path: str, shown: str) -> Target:
 
 def quoted(text: str) -> str:
     """`text` as one part of a path or query (RFC 3986): nothing in it separates."""
+    if _PLAIN.fullmatch(text):
+        return text.replace("/", "%2F")
+    return _quoted(text)
+
+
+@lru_cache(256)
+def _quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="", errors="surrogateescape")

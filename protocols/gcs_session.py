@@ -138,7 +138,7 @@ def start_session(target: Target, size: int | None) -> Session:
     """A new session for an object that nobody else replaces meanwhile: the last chunk of the second of two is refused."""
     service, doing = target.service, "beginning to write"
     query = [("uploadType", "resumable"), ("name", target.key), ("fields", RESOURCE)]
-    generation = _generation(target)
+    generation = generation_of(target)
     if generation:
         query.append(("ifGenerationMatch", generation))
     fields = [JSON_TYPE, ("X-Upload-Content-Type", UPLOAD_TYPE)]
@@ -155,6 +155,11 @@ def start_session(target: Target, size: int | None) -> Session:
     if not where:
         raise ServerFault(f"{doing} {target.shown}: the answer names no session", host=service.host)
     origin, path = origin_of(where)
+    if service.key_fields and origin != service.origin and not _are_google_s(origin, service.origin):
+        raise Misconfigured(
+            f"{doing} {target.shown}: the service leads to {origin.authority}, which is not told the encryption key",
+            host=service.host,
+        )
     if service.origin.tls and not origin.tls:
         raise Misconfigured(
             f"{doing} {target.shown}: the service wants the bytes without TLS", host=service.host
@@ -162,7 +167,11 @@ def start_session(target: Target, size: int | None) -> Session:
     return Session(target, origin, path)
 
 
-def _generation(target: Target) -> str:
+def _are_google_s(*origins: Origin) -> bool:
+    return all(origin.tls and origin.host.endswith(".googleapis.com") for origin in origins)
+
+
+def generation_of(target: Target) -> str:
     """That of what is there now; `0` for nothing, empty where this credential may not look."""
     try:
         return target.look().version or ""

@@ -98,25 +98,31 @@ class GcsWriter:
         self._filled = 0
 
     def _put(self, digests: tuple[Digest, ...]) -> Receipt:
-        """One request: name and checksums, which the service compares, and the bytes (`multipart/related`, RFC 2387)."""
-        target = self._target
-        about: dict[str, Any] = {"name": target.key, "contentType": UPLOAD_TYPE}
-        about.update((_NAMES[digest.algorithm], digest.base64) for digest in digests)
         content = self._whole if self._whole is not None else self._held()
-        kind, body = _related(about, content)
-        what = f"writing {target.shown}"
-        query = (("uploadType", "multipart"), ("fields", RESOURCE))
-        fields = (kind, *target.service.key_fields)
-        try:
-            answer = target.service.request(
-                what, "POST", target.upload_path, query, fields, body, also=(400, 412)
-            )
-        except NotFound as error:
-            error.remedy = NO_BUCKET
-            raise
-        if answer.status >= 300:
-            raise refusal(target, answer, format_google(digests))
-        return receipt_of(document_of(what, answer, target.service.host))
+        return receipt_of(put_object(self._target, content, digests))
+
+
+def put_object(target: Target, content: memoryview, digests: tuple[Digest, ...]) -> dict[str, Any]:
+    """The resource of an object that was stored by one request (`multipart/related`, RFC 2387).
+
+    It carries the checksums, and the service refuses bytes that have others.
+    """
+    about: dict[str, Any] = {"name": target.key, "contentType": UPLOAD_TYPE}
+    about.update((_NAMES[digest.algorithm], digest.base64) for digest in digests)
+    kind, body = _related(about, content)
+    what = f"writing {target.shown}"
+    query = (("uploadType", "multipart"), ("fields", RESOURCE))
+    fields = (kind, *target.service.key_fields)
+    try:
+        answer = target.service.request(
+            what, "POST", target.upload_path, query, fields, body, also=(400, 412)
+        )
+    except NotFound as error:
+        error.remedy = NO_BUCKET
+        raise
+    if answer.status >= 300:
+        raise refusal(target, answer, format_google(digests))
+    return document_of(what, answer, target.service.host)
 
 
 def _related(

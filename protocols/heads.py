@@ -5,11 +5,11 @@ Folded lines, blanks before a colon, bare line feeds, and heads of unreasonable 
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..checksum.records import NamedTuple
 from .connection import Closed
+from .patterns import compiled
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -20,8 +20,16 @@ HEAD_MOST: Final = 32 << 10
 _FIELDS_MOST: Final = 256
 _INTERIM_MOST: Final = 32
 
-_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
-_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+")
+_STATUS: Final = r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?"
+_FIELD: Final = r"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\x00-\x08\x0a-\x1f\x7f]*+)"
+_SEEN_MOST: Final = 512
+_SEEN_LENGTH: Final = 200
+
+
+_seen: dict[str, tuple[str, str]] = {}
+"""Field lines, and what they mean: most of an answer's are those of the answer before."""
+_seen_lines: dict[str, tuple[int, int, str]] = {}
+"""The same for status lines."""
 
 
 class Malformed(ValueError):
@@ -31,26 +39,25 @@ class Malformed(ValueError):
 class Fields:
     """Header or trailer fields. Names are compared without regard to case."""
 
-    __slots__ = ("_lines", "_values")
+    __slots__ = ("_lines", "values")
 
     def __init__(self, section: str = "") -> None:
         """`section` is lines that end in CRLF. Raises Malformed."""
-        if not _FIELDS.fullmatch(section):
+        self._lines = section.split("\r\n")
+        if self._lines.pop():
             raise Malformed("a header field is malformed")
-        self._lines = section.split("\r\n")[:-1]
         if len(self._lines) > _FIELDS_MOST:
             raise Malformed(f"more than {_FIELDS_MOST} header fields")
-        values: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        """By names in lower case."""
+        values = self.values
         for line in self._lines:
-            name, _, value = line.partition(":")
-            name = name.lower()
-            value = value.strip(" \t")
+            name, value = _seen.get(line) or _field(line)
             values[name] = f"{values[name]}, {value}" if name in values else value
-        self._values = values
 
     def get(self, name: str) -> str | None:
         """The value; those of a repeated field joined by commas (RFC 9110 section 5.3); None if it is absent."""
-        return self._values.get(name.lower())
+        return self.values.get(name.lower())
 
     def getlist(self, name: str) -> list[str]:
         """The values of each line of that name."""
@@ -60,10 +67,26 @@ class Fields:
 
     def items(self) -> list[tuple[str, str]]:
         """Names in lower case, each once, with their values."""
-        return list(self._values.items())
+        return list(self.values.items())
 
     def __contains__(self, name: str) -> bool:
-        return name.lower() in self._values
+        return name.lower() in self.values
+
+
+def _field(line: str) -> tuple[str, str]:
+    """The name in lower case and the value. Raises Malformed."""
+    name, _, value = line.partition(":")
+    if not (name.isascii() and name.replace("-", "").isalnum() and value.isprintable()):
+        match = compiled(_FIELD).fullmatch(line)
+        if match is None:
+            raise Malformed("a header field is malformed")
+        name, value = match[1], match[2]
+    found = name.lower(), value.strip(" \t")
+    if len(line) <= _SEEN_LENGTH:
+        if len(_seen) >= _SEEN_MOST:
+            _seen.clear()
+        _seen[line] = found
+    return found
 
 
 class Head(NamedTuple):
@@ -77,10 +100,20 @@ class Head(NamedTuple):
 def parse_head(text: str) -> Head:
     """The status line and the fields, each ended by CRLF, without the empty line. Raises Malformed."""
     line, _, section = text.partition("\r\n")
-    match = _STATUS.fullmatch(line)
+    minor, status, reason = _seen_lines.get(line) or _status(line)
+    return Head(minor, status, reason, Fields(section))
+
+
+def _status(line: str) -> tuple[int, int, str]:
+    if line == "HTTP/1.1 200 OK":
+        return 1, 200, "OK"
+    match = compiled(_STATUS).fullmatch(line)
     if match is None:
         raise Malformed("the answer is not HTTP/1.1")
-    return Head(int(match[1]), int(match[2]), (match[3] or "").strip(), Fields(section))
+    found = int(match[1]), int(match[2]), (match[3] or "").strip()
+    if len(_seen_lines) < _SEEN_MOST and len(line) <= _SEEN_LENGTH:
+        _seen_lines[line] = found
+    return found
 
 
 def receive_head(

@@ -6,8 +6,6 @@ is the version. What a server says of a digest becomes `Reader.digests`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .digest_headers import WANT_FIELDS, digests_of
 from .errors import Unsupported
 from .http_reader import HttpReader, make_reader
@@ -23,13 +21,16 @@ from .http_visit import (
     refused,
 )
 from .http_writer import CONTENT_TYPE, STORED, StreamWriter, WholeWriter, receipt_of
+from .origins import Request
 from .redirects import STATUSES, Trail, is_redirect
 from .wire import Origin, Wire, origin_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..checksum.digest import Digest
+    from .ahead import Ahead
     from .context import Context
     from .locations import Location
     from .values import Entry, Incoming, Receipt
@@ -46,6 +47,20 @@ class HttpStore:
         """Where uploads were redirected to when it was too late to follow: the next attempt begins there."""
         self._speak_dav: dict[Origin, WebdavStore | None] = {}
         """Servers that were asked whether they speak WebDAV."""
+        self._ahead: Ahead | None = None
+
+    def announce(self, locations: Sequence[Location]) -> None:
+        if self._ahead is None:
+            from .ahead import Ahead
+
+            self._ahead = Ahead(self._wire, self._asking)
+        self._ahead.announce(locations)
+
+    def _asking(self, location: Location) -> Request:
+        """The GET of a whole file."""
+        origin, target = origin_of(location.url)
+        shown = self._shown(location, origin, "read")
+        return Request("GET", origin, target, shown.fields, shown.certificate)
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
@@ -57,12 +72,30 @@ class HttpStore:
             fields.append(("Range", f"bytes={start}-{last}"))
             if version is not None:
                 fields.append(("If-Range", version))
-        visit = self._request("GET", location, "read", fields, into=self._context.view)
+        visit = self._announced(location) if self._ahead is not None and not fields else None
+        if visit is None:
+            visit = self._request("GET", location, "read", fields, into=self._context.view)
+            if self._ahead is not None and not visit.redirected:
+                self._ahead.learn(visit.origin, visit.shown.certificate, visit.answer)
         try:
             return make_reader(visit, location, start, length, version)
         except BaseException:
             visit.answer.close()
             raise
+
+    def _announced(self, location: Location) -> Visit | None:
+        """The answer that was asked for when this read was announced; None when it is to be asked for now."""
+        assert self._ahead is not None
+        found = self._ahead.answer(location)
+        if found is None:
+            return None
+        (_, origin, target, fields, certificate), answer = found
+        if answer.status == 200:
+            # Its name is for messages about refusals.
+            shown = Shown(origin, tuple(fields), certificate, "")
+        else:
+            shown = self._shown(location, origin, "read")
+        return Visit(answer, origin, target, False, shown, "GET")
 
     def open_write(self, location: Location, incoming: Incoming) -> WholeWriter | StreamWriter:
         """A writer. The server is asked before the body is sent, so a refusal or a redirect comes from here."""
@@ -157,6 +190,8 @@ class HttpStore:
         return WebdavStore(self._context)
 
     def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
         self._wire.close()
         for server in self._speak_dav.values():
             if server is not None:

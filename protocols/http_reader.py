@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .digest_headers import digests_of
 from .errors import Broken, Changed, Denied, ServerFault, Unsupported
 from .http_visit import content_range, refused, version_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -51,9 +50,11 @@ def make_reader(
             f"{visit.what()}: answered from its beginning instead of byte {start}: it has changed, or the server "
             "cannot resume",
         )
-    size = answer.length
-    left = size if length is None else length if size is None else min(length, size)
-    exact = length is None or size is not None
+    left = size = answer.length
+    exact = True
+    if length is not None:
+        left = length if size is None else min(length, size)
+        exact = size is not None
     return HttpReader(answer, size, left, exact, found, digests_of(fields, whole=True), visit)
 
 
@@ -91,8 +92,10 @@ def _nothing_there(visit: Visit, start: int, version: str | None) -> HttpReader:
 def _check_content(visit: Visit, location: Location) -> None:
     """Raises for a body that is not the stored bytes."""
     fields = visit.answer.headers
+    coding = fields.values.get("content-encoding", "identity").lower()
+    if coding == "identity" and not visit.redirected:
+        return
     path = location.path.partition("?")[0].partition("#")[0]
-    coding = (fields.get("content-encoding") or "identity").lower()
     if coding != "identity" and not path.endswith(_COMPRESSED.get(coding, ())):
         raise Unsupported(
             f"{visit.what()}: sent with Content-Encoding {coding[:40]} although that was not accepted: the bytes are "

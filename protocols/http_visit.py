@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..checksum.records import NamedTuple
 from .digest_headers import digests_of
 from .errors import Denied, Misconfigured, TransferError
+from .patterns import compiled
 from .statuses import error_of, kind_of, seconds_of_date
 from .values import Entry
 from .wire import Origin
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Final
 
     from ..credentials.kinds import Certificate, Credential
     from .exchange import Answer, Fields
 
-_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)")
+_CONTENT_RANGE: Final = r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)"
 
 Place = tuple[Origin, str]
 """Server and target."""
@@ -128,11 +129,11 @@ def version_of(fields: Fields) -> str | None:
     Servers make it of size and time in seconds: an object that was modified within the second of the answer may
     change once more and keep it (compare RFC 9110 section 8.8.2.2).
     """
-    tag = fields.get("etag")
+    tag = fields.values.get("etag")
     if tag is None or len(tag) < 3 or tag[0] != '"' or tag[-1] != '"':
         return None
-    modified = fields.get("last-modified")
-    return None if modified is not None and modified == fields.get("date") else tag
+    modified = fields.values.get("last-modified")
+    return None if modified is not None and modified == fields.values.get("date") else tag
 
 
 def entry_of(fields: Fields, size: int | None) -> Entry:
@@ -143,7 +144,7 @@ def entry_of(fields: Fields, size: int | None) -> Entry:
 
 def content_range(fields: Fields) -> tuple[int, int, int | None]:
     """First and last position and the whole size; -1 where no part is named. None for a size that is not told."""
-    match = _CONTENT_RANGE.fullmatch(fields.get("content-range") or "")
+    match = compiled(_CONTENT_RANGE).fullmatch(fields.get("content-range") or "")
     if match is None:
         return -1, -1, None
     total = None if match[3] == "*" else int(match[3])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .digest_headers import digests_of
 from .errors import Broken, Changed
 from .http_visit import Place, Shown, Visit, for_origin, refused, version_of
 from .redirects import Trail, is_redirect
 from .values import Receipt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final

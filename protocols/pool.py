@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from .connection import Connection, failure, open_connection
 from .errors import Denied, ServerFault, TransferError, Unreachable
 from .exchange import Answer
 from .heads import HEAD_MOST, Malformed, receive_head
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -46,7 +46,8 @@ class Pool:
             connection.close()
         return None
 
-    def _keep(self, route: Route, connection: Connection) -> None:
+    def keep(self, route: Route, connection: Connection) -> None:
+        """Takes a connection on which nothing is under way."""
         if self._closed:
             connection.close()
             return
@@ -96,8 +97,8 @@ class Pool:
     ) -> Answer:
         """`whole` says that the request was sent completely: else the connection is of no further use."""
 
-        def give_back(connection: Connection) -> None:
-            self._keep(route, connection)
+        def give_back() -> None:
+            self.keep(route, connection)
 
         try:
             return Answer(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..checksum.records import NamedTuple
 from ..credentials.kinds import Secret
 from .errors import Misconfigured
 from .origins import is_host
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from .errors import Unsupported
+from .patterns import compiled
 from .wire import Origin, origin_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _HOPS_MOST: Final = 20
-_NOT_IN_URL = re.compile(r"[^!#$%&'()*+,/:;=?@\[\]A-Za-z0-9._~-]")
+_NOT_IN_URL: Final = r"[^!#$%&'()*+,/:;=?@\[\]A-Za-z0-9._~-]"
 
 
 def is_redirect(answer: Answer) -> bool:
@@ -62,8 +61,8 @@ class Trail:
 
     def _absolute(self, text: str) -> str:
         """The field's value as a URL; it may be relative, and its bytes came as Latin-1."""
-        text = _NOT_IN_URL.sub(lambda match: f"%{ord(match[0]):02X}", text)
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
+        text = compiled(_NOT_IN_URL).sub(lambda match: f"%{ord(match[0]):02X}", text)
+        if compiled(r"[A-Za-z][A-Za-z0-9+.-]*:").match(text):
             return text
         origin, target = self._here
         if text.startswith("/") and not text.startswith("//"):

@@ -10,6 +10,7 @@ from sys import modules
 
 from .capability import Capability, Publish, Shape
 from .errors import MissingExtra, Unsupported
+from .locations import plain_scheme
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ HTTP: Final = Capability(
     stat=True,
     remove=True,
     credentials=("basic", "bearer", "headers", "x509"),
+    ahead=16,
     notes="PUT needs a server that accepts it; such a PUT creates folders only if the server does.",
 )
 
@@ -97,6 +99,7 @@ S3: Final = Capability(
     remove_recursive=True,
     digest=("sha256",),
     credentials=("access-key",),
+    ahead=16,
     notes="A folder is a prefix: making one creates the bucket, removing one removes the keys below it.",
 )
 
@@ -111,6 +114,7 @@ SFTP: Final = Capability(
     write=True,
     write_create_parents=True,
     write_resume=True,
+    write_parts=True,
     publish=Publish.ATOMIC,
     stat=True,
     list=True,
@@ -121,6 +125,7 @@ SFTP: Final = Capability(
     credentials=("ssh-key", "ssh-agent", "basic"),
     connections_start=1,
     connections_most=4,
+    ahead=32,
     notes="Over the ssh program and its configuration; the extra is for passwords, and where there is no such program.",
 )
 
@@ -158,6 +163,9 @@ GCS: Final = Capability(
     read_version=True,
     write=True,
     write_create_parents=True,
+    write_parts=True,
+    part_minimum=1 << 20,
+    parts_most=32_768,
     publish=Publish.ATOMIC,
     folders=False,
     stat=True,
@@ -171,11 +179,115 @@ GCS: Final = Capability(
     notes="A folder is a prefix: making one creates the bucket. The extra is for credentials; public buckets need none.",
 )
 
-BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP, WEBDAV, GCS)
+OSDF: Final = Capability(
+    protocol="osdf",
+    schemes=("osdf", "pelican", "stash"),
+    implementation="wf.protocols.osdf:OsdfStore",
+    shapes=(Shape.STORE, Shape.RESOLVER),
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_create_parents=True,
+    publish=Publish.HELD,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    digest=("crc32c", "md5", "adler32", "sha1"),
+    trees=True,
+    existing="verify",
+    credentials=("bearer", "headers", "x509"),
+    notes="Read through caches, written to an origin. Other federations: pelican://host/. An object that is there and differs "
+    "is refused unless --existing says otherwise.",
+)
+
+XROOTD: Final = Capability(
+    protocol="xrootd",
+    schemes=("root", "roots", "xroot", "xroots"),
+    implementation="wf.protocols.xrootd:XrootdStore",
+    shapes=(Shape.STORE, Shape.COPIER),
+    extra="xrootd",
+    requires=("XRootD",),
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_create_parents=True,
+    write_resume=True,
+    publish=Publish.ATOMIC,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    digest=("adler32", "crc32c", "md5"),
+    copy_digest=("adler32",),
+    copy_between_services=True,
+    credentials=("bearer", "x509"),
+    connections_start=1,
+    connections_most=8,
+    notes="The library runs in processes of its own. `?xrdcl.unzip=NAME` reads a member of a zip archive.",
+)
+
+GLOBUS: Final = Capability(
+    protocol="globus",
+    schemes=("globus", "go"),
+    implementation="wf.protocols.globus:GlobusStore",
+    shapes=(Shape.STORE, Shape.SERVICE),
+    extra="globus",
+    requires=("globus_sdk",),
+    read=True,
+    read_range=True,
+    write=True,
+    write_create_parents=True,
+    publish=Publish.ATOMIC,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    copy_digest=("sha256", "sha512", "sha1", "md5"),
+    credentials=("globus",),
+    connections_most=32,
+    notes="Between two collections many copies are one task of the service. Anything else passes through the HTTPS server of the "
+    "collection, or a Globus Connect Personal of this machine.",
+)
+
+IRODS: Final = Capability(
+    protocol="irods",
+    schemes=("irods",),
+    implementation="wf.protocols.irods:IrodsStore",
+    shapes=(Shape.STORE, Shape.COPIER),
+    extra="irods",
+    read=True,
+    read_range=True,
+    read_version=True,
+    write=True,
+    write_wants_sha256=True,
+    write_create_parents=True,
+    write_parts=True,
+    part_minimum=16 << 20,
+    part_maximum=1 << 30,
+    publish=Publish.HELD,
+    stat=True,
+    list=True,
+    make_directory=True,
+    remove=True,
+    remove_recursive=True,
+    digest=("sha256",),
+    copy_digest=("sha256",),
+    credentials=("irods", "basic"),
+    connections_start=1,
+    connections_most=16,
+    notes="An authority with a port is a server, without one a resource. The extra is for logins that iinit left.",
+)
+
+BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP, WEBDAV, GCS, GLOBUS, OSDF, XROOTD, IRODS)
 
 PLANNED: Final = frozenset(
-    {"globus", "go", "irods"}
-    | {"osdf", "pelican", "stash", "root", "roots", "xroot", "xroots", "gsiftp", "sshftp", "gsiscp", "srm"}
+    {"gsiftp", "sshftp", "gsiscp", "srm"}
     | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
 )
 """Schemes that batches of this field use and that are not built yet."""
@@ -190,7 +302,8 @@ class Registry:
 
     def capability(self, scheme: str) -> Capability | None:
         """The protocol that speaks `scheme`, or None."""
-        found = self._by_scheme.get(scheme)
+        # `NAME+osdf:` is osdf, with a token of that name.
+        found = self._by_scheme.get(scheme) or self._by_scheme.get(plain_scheme(scheme))
         if found is None and self._look_further:
             self._look_further = False
             for item in _from_entry_points():

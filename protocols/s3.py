@@ -5,8 +5,6 @@ A location's path is `bucket/key`; the key is literal. A folder is nothing but a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..checksum.digest import Digest
 from .errors import Changed, LocalRefused, Misconfigured, NotFound, ServerFault, TransferError, Unsupported
 from .s3_parts import S3Writer, Target, finish_upload, send_part
@@ -14,16 +12,20 @@ from .s3_service import Service, drained, etag_of, sha256_told
 from .values import CopyStep, Entry
 from .wire import Wire
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Final
 
     from ..credentials.kinds import AccessKey
+    from .ahead import Ahead
     from .context import Context
     from .exchange import Answer
     from .locations import Location
+    from .origins import Request
     from .values import Incoming, Part, Receipt, Token
 
+_READING: Final = (("x-amz-checksum-mode", "ENABLED"),)
 _LAST_WORDS_SECONDS: Final = 5.0
 """How long an upload's removal may take after the run was stopped."""
 
@@ -59,31 +61,59 @@ class S3Store:
         self._context = context
         self._wire = Wire(context)
         self._services: dict[tuple[str, AccessKey], Service] = {}
+        self._last: tuple[str, AccessKey, Service] | tuple[None, None, None] = (None, None, None)
+        """What was used last."""
+        self._ahead: Ahead | None = None
+
+    def announce(self, locations: Sequence[Location]) -> None:
+        if self._ahead is None:
+            from .ahead import Ahead
+
+            self._ahead = Ahead(self._wire, self._asking)
+        self._ahead.announce(locations)
+
+    def _asking(self, location: Location) -> Request:
+        """The GET of a whole object."""
+        target = self._object(location, "read")
+        return target.service.asking("GET", target.bucket, target.key, fields=_READING)
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
     ) -> S3Reader:
-        target = self._object(location, "read")
         # The engine asks for a whole object by neither start nor length; an empty range cannot be asked for.
         ranged = bool(start) or length is not None
         plain = [("Range", f"bytes={start}-{'' if length is None else start + length - 1}")] if ranged else []
         if version is not None:
             plain.append(("If-Match", version))
-        what = f"reading {target.shown}"
-        answer = target.service.request(
-            what,
-            "GET",
-            target.bucket,
-            target.key,
-            fields=(("x-amz-checksum-mode", "ENABLED"),),
-            plain=plain,
-            into=self._context.view,
-        )
+        found = self._ahead.answer(location) if self._ahead is not None and not plain else None
+        if found is not None and found[1].status == 200:
+            answer = found[1]
+        else:
+            answer = self._asked(location, plain, found[1] if found is not None else None)
         try:
-            return _reader(answer, what, start, length, version)
+            return _reader(answer, location, start, length, version)
         except TransferError:
             answer.close()
             raise
+
+    def _asked(
+        self, location: Location, plain: list[tuple[str, str]], answered: Answer | None = None
+    ) -> Answer:
+        """The answer to a GET, `answered` being one that has come already, with a status below 300."""
+        target = self._object(location, "read")
+        answer = target.service.request(
+            f"reading {target.shown}",
+            "GET",
+            target.bucket,
+            target.key,
+            fields=_READING,
+            plain=plain,
+            into=self._context.view,
+            answered=answered,
+        )
+        if self._ahead is not None and answered is None and not plain:
+            self._ahead.learn(target.service.place(target.bucket).origin, None, answer)
+        return answer
 
     def open_write(self, location: Location, incoming: Incoming) -> S3Writer:
         return S3Writer(self._to_write(location), self._context, incoming, self._abandon)
@@ -183,6 +213,8 @@ class S3Store:
         return copy_step(here, there, handle)
 
     def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
         self._wire.close()
 
     def _target(self, location: Location, purpose: str) -> Target:
@@ -190,12 +222,20 @@ class S3Store:
         if not bucket:
             raise Misconfigured(f"{location.shown} names no bucket", remedy="write s3://bucket/key")
         credential = self._access_key(location, purpose)
-        name = (location.scheme, credential)
-        service = self._services.get(name)
-        if service is None:
-            service = Service(self._wire, credential, insist_on_tls=location.scheme == "s3s")
-            self._services[name] = service
+        scheme, last, service = self._last
+        if credential is not last or location.scheme != scheme:
+            service = self._service(location.scheme, credential)
+        assert service is not None
         return Target(service, bucket, key, location.shown)
+
+    def _service(self, scheme: str, credential: AccessKey) -> Service:
+        service = self._services.get((scheme, credential))
+        if service is None:
+            service = Service(self._wire, credential, insist_on_tls=scheme == "s3s")
+            self._services[scheme, credential] = service
+        # Comparing keys costs more than signing with one.
+        self._last = (scheme, credential, service)
+        return service
 
     def _object(self, location: Location, purpose: str) -> Target:
         target = self._target(location, purpose)
@@ -230,27 +270,34 @@ class S3Store:
             wire.close()
 
 
-def _reader(answer: Answer, what: str, start: int, length: int | None, version: str | None) -> S3Reader:
+def _reader(
+    answer: Answer, location: Location, start: int, length: int | None, version: str | None
+) -> S3Reader:
     """The reader of an answer whose head is what was asked for. Raises Changed."""
     headers = answer.headers
     if version is not None and etag_of(headers) != version:
-        raise Changed(f"{what}: it has changed since it was first read")
+        raise Changed(f"{_reading(location)}: it has changed since it was first read")
     size = answer.length
     given = headers.get("content-range")
     if given is not None:
-        first, size = _content_range(given, what)
+        first, size = _content_range(given, _reading(location))
         if first != start:
-            raise Changed(f"{what}: the server sends from byte {first}, not from {start}")
+            raise Changed(f"{_reading(location)}: the server sends from byte {first}, not from {start}")
         if size is None or (not start and length is None and answer.length != size):
-            raise ServerFault(f"{what}: a part was sent where the whole was asked for")
+            raise ServerFault(f"{_reading(location)}: a part was sent where the whole was asked for")
     elif start or (length is not None and (size is None or size > length)):
-        raise Changed(f"{what}: the server ignored the range that was asked for")
+        raise Changed(f"{_reading(location)}: the server ignored the range that was asked for")
     if size is None:
         raise ServerFault(
-            f"{what}: the server does not tell the object's size, so that nobody knows if all came"
+            f"{_reading(location)}: the server does not tell the object's size, so that nobody knows if all came"
         )
     value = sha256_told(headers) if given is None else None
     return S3Reader(answer, size, (Digest("sha256", value),) if value else ())
+
+
+def _reading(location: Location) -> str:
+    """What is being done, for people."""
+    return f"reading {location.shown}"
 
 
 def _is_number(text: str) -> bool:

@@ -5,8 +5,6 @@ From "Error responses" of the Amazon S3 API reference, and from what SeaweedFS, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import (
     Broken,
     Busy,
@@ -22,6 +20,7 @@ from .errors import (
 )
 from .statuses import kind_of, retry_after
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from ..checksum.digest import Digest
 from .errors import Broken, Denied, ServerFault, TransferError, Unsupported
@@ -18,6 +17,7 @@ from .s3_xml import NotXml, complete_upload, fault_in, name_of, parse, text_of
 from .statuses import seconds_of_date
 from .values import Entry, Part, Receipt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final

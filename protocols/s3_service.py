@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
+from ..checksum.records import NamedTuple
 from .errors import Misconfigured, ServerFault
+from .origins import Request
+from .patterns import compiled
 from .s3_errors import fault_error
 from .s3_xml import Fault, parse_fault
 from .sigv4 import EMPTY, UNSIGNED, Signer, quote_key, quote_query
 from .wire import Origin, origin_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from .wire import Wire
 
 _REDIRECTS_MOST: Final = 3
-_AMAZON = re.compile(r"(?:.+\.)?amazonaws\.com(?:\.cn)?")
-_HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
+_AMAZON: Final = r"(?:.+\.)?amazonaws\.com(?:\.cn)?"
+_HOST_NAME: Final = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
+_ADDRESS: Final = r"[0-9.]+|.*:.*"
 
 VERIFIERS: Final = ("AmazonS3", "SeaweedFS", "MinIO")
 """How the servers name themselves (`Server` field) that compare an `x-amz-checksum-sha256` with the body before they
@@ -92,32 +93,50 @@ class Service:
         payload: str = EMPTY,
         plain: Sequence[tuple[str, str]] = (),
         into: memoryview | None = None,
+        answered: Answer | None = None,
     ) -> Answer:
         """The answer with a status below 300, whose body the caller reads; any other is raised as what it means.
 
         `what` is for people. `fields` are signed, `plain` are not. `payload` is the body's SHA-256 in hexadecimal, or
-        UNSIGNED, which counts only over TLS. A bucket in another region is asked there.
+        UNSIGNED, which counts only over TLS. A bucket in another region is asked there. `answered` is what has come already
+        to this request as `asking` made it.
         """
-        path = quote_key(key)
-        text = quote_query(query) if query else ""
         for _ in range(_REDIRECTS_MOST):
-            place = self._places.get(bucket) or self._place(bucket, self._region_of(bucket))
-            target = f"{place.prefix}/{path}" if place.prefix else f"/{path}"
-            if not key and place.prefix:
-                target = place.prefix
-            signed = list(fields)
-            if self.credential.access_key:
-                signer = self._signer(self._region_of(bucket))
-                signed = signer.sign(method, place.origin.authority, target, text, payload, fields)
-            headers = [*signed, *plain] if plain else signed
-            full = f"{target}?{text}" if text else target
-            answer = self._wire.exchange(method, place.origin, full, headers, body, into=into)
+            if answered is not None:
+                answer, answered = answered, None
+            else:
+                _, origin, target, signed, _ = self.asking(method, bucket, key, query, fields, payload)
+                headers = [*signed, *plain] if plain else signed
+                answer = self._wire.exchange(method, origin, target, headers, body, into=into)
             if answer.status < 300:
                 return answer
             fault = self._fault(answer)
+            place = self.place(bucket)
             if not self._redirected(bucket, answer, fault):
                 break
         raise fault_error(what, answer.status, fault, answer.headers, place.origin.authority, self.credential)
+
+    def asking(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Sequence[tuple[str, str]] = (),
+        fields: Sequence[tuple[str, str]] = (),
+        payload: str = EMPTY,
+    ) -> Request:
+        """The request as it is sent, signed."""
+        path = quote_key(key)
+        text = quote_query(query) if query else ""
+        place = self.place(bucket)
+        target = f"{place.prefix}/{path}" if place.prefix else f"/{path}"
+        if not key and place.prefix:
+            target = place.prefix
+        signed = fields
+        if self.credential.access_key:
+            signer = self._signer(self._region_of(bucket))
+            signed = signer.sign(method, place.origin.authority, target, text, payload, fields)
+        return Request(method, place.origin, f"{target}?{text}" if text else target, signed, None)
 
     def payload_of(self, body: bytes | memoryview) -> str:
         """What signs `body`: nothing over TLS, which protects it; else its digest."""
@@ -140,6 +159,10 @@ class Service:
     def _region_of(self, bucket: str) -> str:
         return self._regions.get(bucket, self._region)
 
+    def place(self, bucket: str) -> _Place:
+        """Where requests for this bucket go now."""
+        return self._places.get(bucket) or self._place(bucket, self._region_of(bucket))
+
     def _place(self, bucket: str, region: str) -> _Place:
         base = self._base
         if self._follows_region and region != self._region:
@@ -156,9 +179,13 @@ class Service:
     def _is_virtual(self, base: Origin, bucket: str) -> bool:
         """A bucket becomes part of the host only where the name allows it, and a certificate can cover it."""
         style = self.credential.addressing
-        if style == "path" or not _HOST_NAME.fullmatch(bucket) or _ADDRESS.fullmatch(base.host):
+        if (
+            style == "path"
+            or not compiled(_HOST_NAME).fullmatch(bucket)
+            or compiled(_ADDRESS).fullmatch(base.host)
+        ):
             return False
-        return style == "virtual" or _AMAZON.fullmatch(base.host) is not None
+        return style == "virtual" or compiled(_AMAZON).fullmatch(base.host) is not None
 
     def _redirected(self, bucket: str, answer: Answer, fault: Fault) -> bool:
         """Learns where the bucket is from an answer that says so. False when that brings nothing new."""
@@ -166,7 +193,7 @@ class Service:
         wrong_region = fault.code == "AuthorizationHeaderMalformed" or answer.status in (301, 307, 308)
         if not wrong_region and not (answer.status == 400 and not fault.code):
             return False
-        if region and region != self._region_of(bucket) and re.fullmatch(r"[A-Za-z0-9-]{1,40}", region):
+        if region and region != self._region_of(bucket) and compiled(r"[A-Za-z0-9-]{1,40}").fullmatch(region):
             self._regions[bucket] = region
             self._places.pop(bucket, None)
             return True
@@ -177,7 +204,7 @@ class Service:
         target = headers.get("location") or ""
         host = origin_of(target)[0].host if target.startswith("http") else fault.endpoint.lower()
         place = self._places[bucket]
-        if not _AMAZON.fullmatch(host) or not _AMAZON.fullmatch(self._base.host):
+        if not compiled(_AMAZON).fullmatch(host) or not compiled(_AMAZON).fullmatch(self._base.host):
             return False
         virtual = host.startswith(f"{bucket}.")
         moved = _Place(

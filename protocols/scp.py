@@ -45,8 +45,13 @@ _LAST_WORDS_SECONDS: Final = 5.0
 _SCRIPT_SECONDS: Final = 3600.0
 _NOTHING: Final = memoryview(b"")
 
-# Each is the argument of one `sh -c`, in single quotes, so it holds none. `$1` and `$2` are names.
-_PUBLISH: Final = 'if [ -d "$2" ]; then echo "Is a directory"; else mv -f "$1" "$2" && echo wf-done; fi'
+# Each is the argument of one `sh -c`, in single quotes, so it holds none. `$1` and `$2` are names; `$3` is a size, which is
+# compared with the fifth field of `ls -ldn`.
+_PUBLISH: Final = (
+    'set -f; set -- "$1" "$2" "$3" $(ls -ldn "$1"); '
+    'if [ -d "$2" ]; then echo "Is a directory"; elif [ "$8" != "$3" ]; then echo "$8 bytes are there"; '
+    'else mv -f "$1" "$2" && echo "$8" && echo wf-done; fi'
+)
 _LOOK: Final = 'if [ -e "$1" ]; then ls -ldnL "$1" && echo wf-done; else echo "No such file"; fi'
 _MAKE: Final = (
     'if [ -d "$1" ]; then echo wf-done; elif [ -e "$1" ]; then echo "File exists"; '
@@ -58,6 +63,7 @@ _REMOVE: Final = (
 )
 
 _MEANS: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
+    (r"^[0-9]* bytes are there$", Broken, ""),
     (r"No such file", NotFound, ""),
     (r"Not a directory", NotFound, ""),
     (
@@ -141,7 +147,7 @@ class ScpWriter:
         self._location = location
         self._partial = partial
         self._stream: Stream | None = stream
-        self._left = size
+        self._size = self._left = size
         self._doing = f"cannot write {shown_path(path_of(location))}"
 
     def read_held(self, offset: int, view: memoryview) -> int:
@@ -164,10 +170,12 @@ class ScpWriter:
         stream.send(b"\0")
         _insist_on_ok(stream, self._doing, Broken)
         self._close_stream()
-        doing = f"cannot publish {shown_path(path_of(self._location))}"
-        self._store.shell(self._location, _PUBLISH, doing, self._partial, path_of(self._location))
+        path = path_of(self._location)
+        doing = f"cannot publish {shown_path(path)}"
+        names, size = (self._partial, path), b"%d" % self._size
+        said = self._store.shell(self._location, _PUBLISH, doing, *names, word=size)
         self._partial = b""
-        return Receipt()
+        return Receipt(size=int(said))
 
     def abort(self, *, keep: bool = False) -> None:
         if self._stream is not None:
@@ -269,7 +277,7 @@ class ScpStore:
         if path.rpartition(b"/")[2] in (b"", b".", b".."):
             raise LocalRefused(f"{doing}: it does not end with a name", remedy="name what to remove")
         try:
-            self.shell(location, _REMOVE, doing, path, b"all" if recursive else b"one")
+            self.shell(location, _REMOVE, doing, path, word=b"all" if recursive else b"one")
         except NotFound:  # below what is no folder
             return
 
@@ -286,11 +294,15 @@ class ScpStore:
         script: str,
         doing: str,
         *names: bytes,
+        word: bytes = b"",
         purpose: str = "write",
         context: Context | None = None,
     ) -> bytes:
-        """What a script printed before it said that all went well. Raises the error that its words mean."""
-        words = b" ".join(name if name in (b"all", b"one") else quoted(name) for name in names)
+        """What a script printed before it said that all went well. Raises the error that its words mean.
+
+        `word` is its last argument, and as it stands part of a command: one of ours.
+        """
+        words = b" ".join((*map(quoted, names), word))
         text = b"exec env LC_ALL=C sh -c 'exec 2>&1; " + script.encode("ascii") + b"' sh " + words
         stream = self._command(location, purpose, text, doing, context)
         # `ssh` itself finds out that the host is gone; a large tree takes its time.
@@ -311,7 +323,7 @@ class ScpStore:
         """Removes a partial; what fails is not told."""
         context = self._context.for_last_words(_LAST_WORDS_SECONDS)
         try:
-            self.shell(location, _REMOVE, "cannot tidy up", partial, b"one", context=context)
+            self.shell(location, _REMOVE, "cannot tidy up", partial, word=b"one", context=context)
         except TransferError:
             return
 

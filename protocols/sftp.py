@@ -5,7 +5,7 @@ Both schemes do the same. A server without the SFTP subsystem is spoken to as th
 
 from __future__ import annotations
 
-from .errors import NotFound, Unreachable
+from .errors import NotFound, TransferError, Unreachable, Unsupported
 from .sftp_packets import Status
 from .sftp_partial import remove_kept
 from .sftp_reader import open_reader
@@ -19,15 +19,16 @@ from .values import MARK_DIGITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
     from ..checksum.digest import Digest
     from .context import Context
     from .contract import Reader, Store, Writer
     from .locations import Location
+    from .sftp_ahead import Ahead
     from .sftp_wire import Wire
-    from .values import Entry, Incoming
+    from .values import Entry, Incoming, Part, Receipt, Token
 
     T = TypeVar("T")
 
@@ -35,18 +36,35 @@ if TYPE_CHECKING:
 class SftpStore:
     """SSH servers, for one worker."""
 
+    far_seconds = 0.01
+    """The time of one question and its answer, from which on a large file is worth being written in parts."""
+
     def __init__(self, context: Context) -> None:
         self._context = context
         self._wires = Wires(context)
         self._digests: dict[object, Digests] = {}
         self._partials: dict[tuple[str, bytes], tuple[bytes, ...]] = {}
         self._legacy: Store | None = None
+        self._ahead: Ahead | None = None
+        self._in_order: set[object] = set()
+        """Accounts at servers that cannot write at any offset."""
+
+    def announce(self, locations: Sequence[Location]) -> None:
+        if self._ahead is None:
+            from .sftp_ahead import Ahead
+
+            self._ahead = Ahead(self._wires)
+        self._ahead.announce(locations)
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
     ) -> Reader:
         path = path_of(location)
         try:
+            if self._ahead is not None and length is None and not start and version is None:
+                reader = self._ahead.reader(location)
+                if reader is not None:
+                    return reader
             wire = self._wires.take(location, "read", f"cannot read {shown_path(path)}")
         except NoSubsystem:
             old = self._old_way()
@@ -69,6 +87,68 @@ class SftpStore:
         begin = b".wf-" + mark.encode("ascii")
         folder = path_of(location).rpartition(b"/")[0] or b"/"
         return any(name.startswith(begin) for name in self._partials_in(location, folder))
+
+    # Parts (`sftp_parts.py`)
+
+    def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
+        from . import sftp_parts
+
+        key, _ = self._wires.connections.opener(location, "write")
+        if key in self._in_order:
+            raise Unsupported(f"{location.shown}: its server writes from the beginning to the end only")
+
+        def act(wire: Wire) -> Token:
+            if incoming.resume:
+                remove_kept(wire, self._stale(location, path_of(location), incoming.token))
+            return sftp_parts.open_parts(wire, location, incoming, part, self.far_seconds)
+
+        try:
+            return self._with_wire(location, "write", "write", act)
+        except sftp_parts.InOrderOnly:
+            self._in_order.add(key)
+            raise
+
+    def put_part(
+        self, token: Token, number: int, offset: int, view: memoryview, sha256: bytes | None = None
+    ) -> Part:
+        from . import sftp_parts
+
+        return self._with_wire(
+            token.location,
+            "write",
+            "write",
+            lambda wire: sftp_parts.put_part(wire, token, number, offset, view),
+        )
+
+    def list_parts(self, token: Token) -> tuple[Part, ...]:
+        from . import sftp_parts
+
+        return self._with_wire(
+            token.location, "write", "read back", lambda wire: sftp_parts.list_parts(wire, token)
+        )
+
+    def read_back(self, token: Token, offset: int, view: memoryview) -> int:
+        raise Unsupported(f"{token.location.shown}: parts are not read back while they are written")
+
+    def commit_parts(self, token: Token, parts: tuple[Part, ...], digests: tuple[Digest, ...]) -> Receipt:
+        from . import sftp_parts
+
+        return self._with_wire(
+            token.location, "write", "publish", lambda wire: sftp_parts.commit_parts(wire, token)
+        )
+
+    def abort_parts(self, token: Token, *, keep: bool = False) -> None:
+        from . import sftp_parts
+
+        act = sftp_parts.keep_parts if keep else sftp_parts.remove_parts
+        try:
+            wire = self._wires.take_for_last_words(token.location, "cannot tidy up")
+            try:
+                act(wire, token)
+            finally:
+                self._wires.give(wire)
+        except (TransferError, OSError, Status):
+            return
 
     def _stale(self, location: Location, path: bytes, token: str) -> list[bytes]:
         """Partials of the same destination under other tokens, as far as the folder was listed."""

@@ -19,6 +19,7 @@ READ: Final = 5
 WRITE: Final = 6
 LSTAT: Final = 7
 FSTAT: Final = 8
+SETSTAT: Final = 9
 FSETSTAT: Final = 10
 OPENDIR: Final = 11
 READDIR: Final = 12

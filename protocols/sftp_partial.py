@@ -17,6 +17,7 @@ from .errors import LocalRefused
 from .sftp_packets import (
     ATTRS,
     CLOSE,
+    FSETSTAT,
     FSTAT,
     LSTAT,
     NO_SUCH_FILE,
@@ -58,11 +59,11 @@ class Partial(NamedTuple):
     """Bytes that an earlier process wrote and that are surely there."""
 
 
-def open_partial(wire: Wire, path: bytes, incoming: Incoming) -> Partial:
+def open_partial(wire: Wire, path: bytes, incoming: Incoming, suffix: bytes = b"part") -> Partial:
     """A partial beside the destination, whose folders are made. What is at the destination is looked at in the same
     round trip."""
     folder, slash, _ = path.rpartition(b"/")
-    usual = b"%s%s.wf-%s.part" % (folder, slash, incoming.token.encode("ascii"))
+    usual = b"%s%s.wf-%s.%s" % (folder, slash, incoming.token.encode("ascii"), suffix)
     opened = _new_file(wire, usual, incoming.mode, wire.ask(LSTAT, string(path)), path)
     if isinstance(opened, Status) and opened.code == NO_SUCH_FILE and folder:
         make_folders(wire, folder)
@@ -76,7 +77,7 @@ def open_partial(wire: Wire, path: bytes, incoming: Incoming) -> Partial:
         found = _reopened(wire, usual, there, incoming.size)
         if found is not None:
             return found
-    other = b"%s%s.wf-%s.part" % (folder, slash, os.urandom(8).hex().encode("ascii"))
+    other = b"%s%s.wf-%s.%s" % (folder, slash, os.urandom(8).hex().encode("ascii"), suffix)
     opened = _new_file(wire, other, incoming.mode)
     if isinstance(opened, Status):
         raise opened
@@ -149,12 +150,20 @@ def _is_abandoned(there: Attributes, now: int | None) -> bool:
     return there.modified == KEPT or (now is not None and now - there.modified > _ABANDONED_SECONDS)
 
 
+def mark_as_kept(wire: Wire, handle: bytes) -> None:
+    """Says of an open partial that everything in it was confirmed, and that nobody writes to it."""
+    times = number(8) + number(KEPT) + number(KEPT)
+    wire.packet_of(wire.ask(FSETSTAT, handle, times))
+
+
 def remove_kept(wire: Wire, names: list[bytes]) -> None:
-    """Removes those of the partials that were kept. What cannot be looked at stays."""
+    """Removes those of the partials that were kept, and their maps (`sftp_parts.py`). What cannot be looked at stays."""
     for name in names:
         try:
             there = attributes_of(wire, name, LSTAT)
             if there is not None and _is_abandoned(there, None):
+                if name.endswith(b".parts"):
+                    wire.forget({wire.ask(REMOVE, string(name.removesuffix(b"parts") + b"map"))})
                 wire.packet_of(wire.ask(REMOVE, string(name)))
         except Status:
             continue

@@ -10,14 +10,17 @@ from __future__ import annotations
 import stat
 import time
 
-from .errors import Broken, Changed, LocalRefused, Unreachable
+from .errors import Broken, Changed, LocalRefused, TransferError, Unreachable
 from .sftp_packets import (
+    ATTRS,
     CLOSE,
     DATA,
     EOF,
+    FAILURE,
     FSTAT,
     HANDLE,
     OPEN,
+    STAT,
     STATUS,
     Fields,
     Status,
@@ -33,12 +36,11 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ..checksum.digest import Digest
-    from .errors import TransferError
     from .sftp_packets import Attributes, Packet
     from .sftp_wire import Wire
     from .sftp_wires import Wires
 
-_FOR_READING: Final = 1
+FOR_READING: Final = 1
 _FIRST_BYTES: Final = 128 << 10
 """Asked for before anything is known of the file."""
 _WINDOW_BYTES: Final = 4 << 20
@@ -70,8 +72,10 @@ class SftpReader:
         "_begun",
         "_buffer",
         "_due",
+        "_expected",
         "_handle",
         "_held",
+        "_looking",
         "_path",
         "_stop",
         "_waiting",
@@ -80,6 +84,7 @@ class SftpReader:
         "_wires",
         "descriptor",
         "digests",
+        "failed",
         "mode",
         "size",
         "version",
@@ -108,6 +113,13 @@ class SftpReader:
         """What came before its turn, by offset."""
         self._window = 2
         self._begun = False
+        self._attributes: Attributes | None = None
+        self._looking = -1
+        """The number of the question what the file is, until it is answered."""
+        self._expected = False
+        """Answers come while somebody else's are waited for."""
+        self.failed = False
+        """One of these was no good."""
         self.size = self.version = self.mode = self.descriptor = None
         self.digests = ()
 
@@ -116,16 +128,15 @@ class SftpReader:
     def begin(self, length: int | None) -> None:
         """Learns what the file is, and has asked for its first bytes."""
         wire = self._the_wire()
-        asked = wire.ask(FSTAT, self._handle)
-        self._ask_up_to(self._due + min(_FIRST_BYTES, _FIRST_BYTES if length is None else length))
-        while (packet := wire.packet()).number != asked:
-            self._keep(packet)
+        if self._expected:
+            self._expected = False
+            wire.no_longer_expect((self._looking, *self._waiting))
+        elif self._attributes is None:
+            self.ask_first(length)
+        while (attributes := self._attributes) is None:
+            self._take(wire.packet())
         wire.about(self._what(), Broken)
-        raise_unless_attributes(packet)
-        self._attributes = attributes = Fields(packet.body).attributes()
         self._insist_on_a_file(attributes)
-        self.size = attributes.size
-        self.version = version_of(attributes)
         if attributes.size == 0 or attributes.size is None:
             self._look_for_bytes()
         size = _UNKNOWN_END if self.size is None else self.size
@@ -133,12 +144,41 @@ class SftpReader:
             raise Changed(f"{self._what()}: it has {size} bytes, {self._due} were read before")
         self._stop = size if length is None else min(size, self._due + length)
 
+    def ask_first(self, length: int | None = None, *, ahead: bool = False) -> None:
+        """Asks what the file is, and for its first bytes; with `ahead` before it is its turn, which `begin` is then."""
+        wire = self._the_wire()
+        self._looking = wire.ask(FSTAT, self._handle)
+        # Whoever names a length will read so much; of others nothing is known yet.
+        self._ask_up_to(self._due + (_FIRST_BYTES if length is None else min(length, _WINDOW_BYTES)))
+        self._window = max(self._window, len(self._waiting))
+        if ahead:
+            self._expected = True
+            for asked in (self._looking, *self._waiting):
+                wire.expect(asked, self._take_aside)
+
+    def _take_aside(self, packet: Packet) -> None:
+        try:
+            self._take(packet)
+        except (Status, TransferError):
+            self.failed = True
+
+    def _take(self, packet: Packet) -> None:
+        """Takes notice of an answer before the reading begins."""
+        if packet.number != self._looking:
+            self._keep(packet)
+            return
+        self._looking = -1
+        raise_unless_attributes(packet)
+        self._attributes = attributes = Fields(packet.body).attributes()
+        self.size = attributes.size
+        self.version = version_of(attributes)
+        self._stop = attributes.size or _UNKNOWN_END
+
     def _insist_on_a_file(self, attributes: Attributes) -> None:
         kind = stat.S_IFMT(attributes.mode or 0)
         if kind in (0, stat.S_IFREG):
             return
-        what = "it is a folder" if kind == stat.S_IFDIR else "it is no regular file"
-        raise LocalRefused(f"{self._what()}: {what}", remedy="name a file: a transfer moves one file")
+        raise _no_file(self._what(), "it is a folder" if kind == stat.S_IFDIR else "it is no regular file")
 
     def _look_for_bytes(self) -> None:
         """What is computed when it is read has no size (/proc), or its server tells none."""
@@ -221,7 +261,10 @@ class SftpReader:
 
     def _taken(self, packet: Packet) -> memoryview | None:
         """The data of an answer if it is due, else None. Raises Status."""
-        offset, count = self._waiting.pop(packet.number)
+        asked = self._waiting.pop(packet.number, None)
+        if asked is None:
+            raise self._the_wire().answered_nobody()
+        offset, count = asked
         if packet.kind != DATA:
             self._ends_at(offset, packet)
             return None
@@ -233,6 +276,8 @@ class SftpReader:
             wire = self._the_wire()
             again = wire.ask_to_read(self._handle, offset + got, count - got)
             self._waiting[again] = (offset + got, count - got)
+            if self._expected:
+                wire.expect(again, self._take_aside)
         if offset != self._due:
             self._held[offset] = bytes(data)
             return None
@@ -265,18 +310,23 @@ class SftpReader:
             packet = wire.call(FSTAT, self._handle)
         except Status as status:
             raise self._failed(status) from None
-        now = Fields(packet.body).attributes()
-        if (now.size, now.modified) != (self._attributes.size, self._attributes.modified):
+        now, then = Fields(packet.body).attributes(), self._attributes
+        if then is not None and (now.size, now.modified) != (then.size, then.modified):
             raise Changed(f"{self._what()}: it was written while it was read")
 
     def close(self) -> None:
+        wire = self._wire
+        if wire is not None:
+            self.withdraw()
+            self._wires.give(wire)
+
+    def withdraw(self) -> None:
+        """Closes the file, and leaves the wire to who has it."""
         wire, self._wire = self._wire, None
-        if wire is None:
-            return
-        if not wire.broken:
+        if wire is not None and not wire.broken:
             # It is sent with the next request, or is not needed any more.
-            wire.forget({*self._waiting, wire.ask(CLOSE, self._handle)})
-        self._wires.give(wire)
+            looking = () if self._looking < 0 else (self._looking,)
+            wire.forget({*self._waiting, *looking, wire.ask(CLOSE, self._handle)})
 
     def _the_wire(self) -> Wire:
         assert self._wire is not None, "the reader is closed"
@@ -299,25 +349,49 @@ def open_reader(
     what = f"cannot read {shown_path(path)}"
     wire.about(what, Unreachable)
     try:
-        packet = wire.call(OPEN, string(path), number(_FOR_READING), number(0))
+        packet = wire.call(OPEN, string(path), number(FOR_READING), number(0))
         reader = SftpReader(wire, wires, handle_of(packet), path, start)
     except Status as status:
+        error = _refusal(wire, path, what, status)
         wires.give(wire)
-        raise error_of_status(status.code, status.message, what, wire.host) from None
+        raise error from None
     except BaseException:
         wires.give(wire)
         raise
+    begin_reader(reader, length, what, wire.host)
+    if version is not None and reader.version != version:
+        reader.close()
+        raise Changed(f"{what}: it is no longer the version that was asked for")
+    return reader
+
+
+def begin_reader(reader: SftpReader, length: int | None, what: str, host: str) -> None:
+    """Closes it where it cannot begin. `what` says what was being done."""
     try:
         reader.begin(length)
-        if version is not None and reader.version != version:
-            raise Changed(f"{what}: it is no longer the version that was asked for")
     except Status as status:
         reader.close()
-        raise error_of_status(status.code, status.message, what, wire.host) from None
+        raise error_of_status(status.code, status.message, what, host) from None
     except BaseException:
         reader.close()
         raise
-    return reader
+
+
+def _refusal(wire: Wire, path: bytes, what: str, status: Status) -> TransferError:
+    """Why a file cannot be opened. Servers that open no folder have no number of their own to say so."""
+    error = error_of_status(status.code, status.message, what, wire.host)
+    if status.code != FAILURE:
+        return error
+    try:
+        packet = wire.call(STAT, string(path))
+    except Status:
+        return error
+    is_folder = packet.kind == ATTRS and stat.S_ISDIR(Fields(packet.body).attributes().mode or 0)
+    return _no_file(what, "it is a folder") if is_folder else error
+
+
+def _no_file(what: str, why: str) -> LocalRefused:
+    return LocalRefused(f"{what}: {why}", remedy="name a file: a transfer moves one file")
 
 
 def handle_of(packet: Packet) -> bytes:

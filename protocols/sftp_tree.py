@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .sftp_packets import Attributes
     from .sftp_wire import Wire
 
-_PARTIAL: Final = re.compile(rb"\.wf-[0-9a-f]{16}\.part")
+_PARTIAL: Final = re.compile(rb"\.wf-[0-9a-f]{16}\.parts?")
 _AT_ONCE: Final = 64
 """Removals under way."""
 
@@ -215,7 +215,9 @@ def _remove_files(wire: Wire, names: list[bytes]) -> None:
         failed: tuple[Status, bytes] | None = None
         while asked:
             packet = wire.packet()
-            name = asked.pop(packet.number)
+            name = asked.pop(packet.number, None)
+            if name is None:
+                raise wire.answered_nobody()
             try:
                 raise_unless_ok(packet)
             except Status as status:

@@ -29,6 +29,7 @@ from .sftp_packets import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Final
 
     from .context import Context
@@ -55,6 +56,7 @@ class Wire:
         "_channel",
         "_doing",
         "_end",
+        "_expected",
         "_forgotten",
         "_kind",
         "_next",
@@ -80,6 +82,7 @@ class Wire:
         self._out: list[bytes | memoryview] = []
         self._next = 0
         self._forgotten: set[int] = set()
+        self._expected: dict[int, Callable[[Packet], None]] = {}
         self._doing = f"cannot log in to {channel.what}"
         self._kind: type[TransferError] = Unreachable
         self.host = channel.what
@@ -172,6 +175,23 @@ class Wire:
     def forget(self, numbers: set[int]) -> None:
         """Nobody waits for the answers to these requests any more; they are dropped as they come."""
         self._forgotten |= numbers
+        if self._expected:
+            for one in numbers:
+                self._expected.pop(one, None)
+
+    def expect(self, asked: int, take: Callable[[Packet], None]) -> None:
+        """Whoever waits for another answer when that to `asked` comes hands it to `take`, which raises nothing."""
+        self._expected[asked] = take
+
+    def no_longer_expect(self, asked: Iterable[int]) -> None:
+        """The answers to these requests are waited for from now on, as those to all others."""
+        for one in asked:
+            self._expected.pop(one, None)
+
+    @property
+    def expects(self) -> bool:
+        """Answers may come that fill the ring while nobody waits for them: not a conversation to write on."""
+        return bool(self._expected)
 
     def flush(self) -> None:
         self._flush_within(self.context.stall)
@@ -212,6 +232,10 @@ class Wire:
             raise_unless_ok(packet)
         return packet
 
+    def answered_nobody(self) -> TransferError:
+        """The error for an answer to no question of ours."""
+        return self._fail(senseless("an answer to no question"))
+
     def packet_of(self, asked: int) -> Packet:
         """The answer to one request, whatever it says; others that come before it are dropped."""
         while True:
@@ -221,13 +245,29 @@ class Wire:
 
     def packet(self, seconds: float = 0.0) -> Packet:
         """The next answer that somebody waits for. `seconds` without a byte are too long; 0: the context's limit."""
-        if self._out:
-            self.flush()
-        seconds = seconds or self.context.stall
+        while True:
+            packet = self._next_packet(seconds)
+            take = self._expected.pop(packet.number, None) if self._expected else None
+            if take is None:
+                return packet
+            take(packet)
+
+    def step(self) -> None:
+        """Hands one answer that is expected to who takes it."""
+        packet = self._next_packet(0.0)
+        take = self._expected.pop(packet.number, None)
+        if take is None:
+            raise self.answered_nobody()
+        take(packet)
+
+    def _next_packet(self, seconds: float) -> Packet:
+        """The next answer that nobody has forgotten. What is in the queue is sent before anything is waited for."""
         while True:
             packet = self._whole()
             if packet is None:
-                self._wait_for_more(seconds)
+                if self._out:
+                    self.flush()
+                self._wait_for_more(seconds or self.context.stall)
             elif packet.number in self._forgotten:
                 self._forgotten.discard(packet.number)
             else:

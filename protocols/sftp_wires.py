@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from .errors import TransferError
 from .sftp_wire import Wire
 from .ssh import Connections
@@ -29,29 +31,46 @@ class Wires:
         self._idle: dict[object, list[Wire]] = {}
         self._without: dict[object, NoSubsystem] = {}
 
-    def take(self, location: Location, purpose: str, doing: str) -> Wire:
+    def take(self, location: Location, purpose: str, doing: str, *, wanted: Wire | None = None) -> Wire:
         """A wire for the location, for one user until `give`. `doing` is for messages: `cannot ...`.
 
-        Raises NoSubsystem where there is no SFTP, without asking the host again.
+        It is the one that is `wanted` where that is free and serves the location. Raises NoSubsystem where there is no SFTP, without asking the host again.
         """
         key, opener = self.connections.opener(location, purpose)
-        idle = self._idle.get(key, [])
-        while idle:
-            wire = idle.pop()
-            if wire.usable:
-                wire.about(doing)
-                return wire
-            wire.close()
+        wire = self._free(key, wanted, doing, writes=purpose == "write")
+        if wire is not None:
+            return wire
         if key in self._without:
             raise self._without[key]
         return self._opened(key, opener, doing, self._context)
 
+    def _free(self, key: object, wanted: Wire | None, doing: str, *, writes: bool) -> Wire | None:
+        idle = self._idle.get(key, [])
+        for wire in _in_turn(idle, wanted, writes=writes):
+            idle.remove(wire)
+            if wire.usable:
+                wire.about(doing)
+                return wire
+            wire.close()
+        return None
+
+    def serves(self, wire: Wire, location: Location) -> bool:
+        """Whether the location can be read over a wire that somebody has."""
+        try:
+            return self.connections.opener(location, "read")[0] == wire.key
+        except TransferError:
+            return False
+
     def take_for_last_words(self, location: Location, doing: str) -> Wire:
-        """A new wire that the end of the run does not stop, for tidying up within seconds."""
+        """A wire for tidying up within seconds: a free one, or after the end of the run, which stops them, a new one."""
         key, opener = self.connections.opener(location, "write")
+        wire = None if self._context.stop.is_set() else self._free(key, None, doing, writes=True)
+        if wire is not None:
+            return wire
         return self._opened(key, opener, doing, self._context.for_last_words(_LAST_WORDS_SECONDS))
 
     def _opened(self, key: object, opener: Opener, doing: str, context: Context) -> Wire:
+        began = time.monotonic()
         try:
             wire, error = _started(opener, key, context, alone=False)
             if wire.silent:
@@ -62,6 +81,8 @@ class Wires:
         except NoSubsystem as refusal:
             self._without[key] = refusal
             raise
+        finally:
+            self._context.logging_in += time.monotonic() - began
         wire.about(doing)
         return wire
 
@@ -78,6 +99,15 @@ class Wires:
             for wire in wires:
                 wire.close()
         self.connections.close()
+
+
+def _in_turn(idle: list[Wire], wanted: Wire | None, *, writes: bool) -> list[Wire]:
+    """The wires that may serve, the best one first."""
+    fit = [wire for wire in reversed(idle) if not (writes and wire.expects)]
+    if wanted in fit:
+        fit.remove(wanted)
+        fit.insert(0, wanted)
+    return fit
 
 
 def _started(

@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 import stat
 
-from .errors import Broken, LocalRefused, NoSpace, ServerFault, TransferError, Unreachable
+from .errors import Broken, LocalRefused, TransferError, Unreachable
+from .sftp_outgoing import Outgoing, read_at
 from .sftp_packets import (
-    ATTRS,
-    CLOSE,
-    DATA,
     EXTENDED,
-    EXTENDED_REPLY,
     FAILURE,
-    FSETSTAT,
-    FSTAT,
     LSTAT,
     NO_SUCH_FILE,
     REMOVE,
     RENAME,
-    Fields,
     Status,
-    number,
-    raise_unless_ok,
     string,
 )
-from .sftp_partial import KEPT, WINDOW_BYTES, Partial, in_the_way, open_partial
+from .sftp_partial import Partial, in_the_way, mark_as_kept, open_partial
 from .sftp_tree import attributes_of
 from .ssh import shown_path
 from .ssh_errors import error_of_status
@@ -42,7 +34,6 @@ if TYPE_CHECKING:
     from .values import Incoming
 
 _POSIX_RENAME: Final = b"posix-rename@openssh.com"
-_STATVFS: Final = b"statvfs@openssh.com"
 _LAST_WORDS_SECONDS: Final = 5.0
 
 
@@ -51,14 +42,10 @@ class SftpWriter:
     has it."""
 
     __slots__ = (
-        "_handle",
         "_location",
-        "_offset",
+        "_out",
         "_partial",
         "_path",
-        "_waiting",
-        "_whole",
-        "_window",
         "_wire",
         "_wires",
         "algorithms",
@@ -81,131 +68,30 @@ class SftpWriter:
         self._location = location
         self._path = path
         self._partial = partial.name
-        self._handle = partial.handle
-        self._offset = partial.held
-        self._whole = whole
-        """All of it comes in one view that stays until `commit`: it is sent together with what follows it."""
-        self._waiting: set[int] = set()
-        """Requests whose confirmation is still to come."""
-        self._window = max(4, WINDOW_BYTES // wire.block)
+        self._out = Outgoing(wire, partial.handle, partial.name, path, partial.held, whole=whole)
 
     def read_held(self, offset: int, view: memoryview) -> int:
         wire = self._the_wire()
         wire.about(self._what("read back"), Broken)
-        end = min(self.held, offset + len(view))
-        asked = {
-            wire.ask_to_read(self._handle, at, min(wire.block, end - at)): at
-            for at in range(offset, end, wire.block)
-        }
-        filled = end - offset
         try:
-            while asked:
-                packet = wire.packet()
-                at = asked.pop(packet.number)
-                if packet.kind != DATA:
-                    raise_unless_ok(packet)
-                data = packet.body[4:]
-                view[at - offset : at - offset + len(data)] = data
-                if len(data) < min(wire.block, end - at):
-                    filled = min(filled, at - offset + len(data))
+            return read_at(wire, self._out.handle, offset, view[: max(0, self.held - offset)])
         except Status as status:
-            wire.forget(set(asked))
             raise self._error(status, "read back") from None
-        return max(0, filled)
 
     def write(self, view: memoryview) -> None:
-        wire = self._the_wire()
-        block, total = wire.block, len(view)
-        for begin in range(0, total, block):
-            piece = view[begin : begin + block]
-            self._waiting.add(wire.write_at(self._handle, self._offset, piece))
-            self._offset += len(piece)
-            if not self._whole:
-                wire.flush()
-            if len(self._waiting) >= self._window:
-                self._confirm(self._window // 2, Broken)
-
-    def _confirm(self, left: int, kind: type[TransferError]) -> None:
-        """Waits until no more than `left` writes are unconfirmed."""
-        wire = self._the_wire()
-        wire.about(self._what("write"), kind)
-        try:
-            while len(self._waiting) > left:
-                packet = wire.packet()
-                self._waiting.discard(packet.number)
-                raise_unless_ok(packet)
-        except Status as status:
-            raise self._write_failed(status) from None
+        self._out.write(view)
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
         wire = self._the_wire()
-        size = self._closed(wire)
-        wire.about(self._what("publish"), Unreachable)
-        try:
-            _rename(wire, self._partial, self._path)
-        except Status as status:
-            raise self._rename_failed(wire, status) from None
+        size = self._out.closed()
+        if size is not None and size != self._out.offset:
+            raise Broken(
+                f"{self._what('write')}: the server has {size} bytes after {self._out.offset} were written"
+            )
+        publish(wire, self._partial, self._path)
         self._partial = b""
         self._give_back()
         return Receipt(size=size)
-
-    def _closed(self, wire: Wire) -> int | None:
-        """The size that the server tells, after every write and the close were confirmed: a quota may speak up only
-        then."""
-        attributes = wire.ask(FSTAT, self._handle)
-        closing = wire.ask(CLOSE, self._handle)
-        self._handle = b""
-        wire.about(self._what("write"), Broken)
-        self._waiting |= {attributes, closing}
-        size: int | None = None
-        try:
-            while self._waiting:
-                packet = wire.packet()
-                self._waiting.discard(packet.number)
-                if packet.number != attributes:
-                    raise_unless_ok(packet)
-                elif packet.kind == ATTRS:
-                    size = Fields(packet.body).attributes().size
-        except Status as status:
-            raise self._write_failed(status) from None
-        if size is not None and size != self._offset:
-            raise Broken(
-                f"{self._what('write')}: the server has {size} bytes after {self._offset} were written"
-            )
-        return size
-
-    def _write_failed(self, status: Status) -> TransferError:
-        """OpenSSH says `Failure` of a full disk; where it is asked, it tells how much is free."""
-        wire = self._the_wire()
-        error = self._error(status, "write")
-        if isinstance(error, ServerFault) and self._is_full(wire):
-            return NoSpace(f"{self._what('write')}: the disk of {wire.host} is full", host=wire.host)
-        return error
-
-    def _is_full(self, wire: Wire) -> bool:
-        """No block or no file is free for this account (PROTOCOL of OpenSSH, section 4.4)."""
-        if _STATVFS not in wire.extensions:
-            return False
-        wire.forget(self._waiting)
-        self._waiting = set()
-        try:
-            packet = wire.call(EXTENDED, string(_STATVFS), string(self._partial))
-        except (Status, TransferError):
-            return False
-        if packet.kind != EXTENDED_REPLY:
-            return False
-        fields = Fields(packet.body)
-        block, fragment, _, _, free, files, _, free_files = (fields.double() for _ in range(8))
-        return free * (fragment or block) < wire.block or (files > 0 and not free_files)
-
-    def _rename_failed(self, wire: Wire, status: Status) -> TransferError:
-        attributes = attributes_of(wire, self._path, LSTAT)
-        if attributes is not None and stat.S_ISDIR(attributes.mode or 0):
-            return in_the_way(self._path, "a folder")
-        if status.code == NO_SUCH_FILE:
-            # Another process that goes on with the same copy has published or removed it.
-            return Broken(f"{self._what('publish')}: its partial file is gone", host=wire.host)
-        return self._error(status, "publish")
 
     def abort(self, *, keep: bool = False) -> None:
         wire = self._wire
@@ -224,11 +110,9 @@ class SftpWriter:
         self._give_back()
 
     def _tidy_up(self, wire: Wire, keep: bool) -> None:
-        if self._handle and keep:
+        if self._out.handle and keep:
             self._mark_as_kept(wire)
-        wire.forget(self._waiting)
-        if self._handle:
-            wire.forget({wire.ask(CLOSE, self._handle)})
+        self._out.let_go()
         partial, self._partial = self._partial, b""
         if partial and not keep:
             wire.packet_of(wire.ask(REMOVE, string(partial)))
@@ -236,9 +120,8 @@ class SftpWriter:
 
     def _mark_as_kept(self, wire: Wire) -> None:
         """Says of the partial that everything in it was confirmed."""
-        self._confirm(0, Broken)
-        times = number(8) + number(KEPT) + number(KEPT)
-        wire.packet_of(wire.ask(FSETSTAT, self._handle, times))
+        self._out.confirm(0)
+        mark_as_kept(wire, self._out.handle)
 
     def _tidy_up_anew(self) -> None:
         """The partial goes over a new connection, for the old one broke."""
@@ -279,6 +162,22 @@ def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incom
         wires.give(wire)
         raise
     return SftpWriter(wire, wires, location, path, partial, incoming.sha256 is not None)
+
+
+def publish(wire: Wire, partial: bytes, path: bytes) -> None:
+    """Gives a partial that is complete its name."""
+    what = f"cannot publish {shown_path(path)}"
+    wire.about(what, Unreachable)
+    try:
+        _rename(wire, partial, path)
+    except Status as status:
+        attributes = attributes_of(wire, path, LSTAT)
+        if attributes is not None and stat.S_ISDIR(attributes.mode or 0):
+            raise in_the_way(path, "a folder") from None
+        if status.code == NO_SUCH_FILE:
+            # Another process that goes on with the same copy has published or removed it.
+            raise Broken(f"{what}: its partial file is gone", host=wire.host) from None
+        raise error_of_status(status.code, status.message, what, wire.host) from None
 
 
 def _rename(wire: Wire, partial: bytes, path: bytes) -> None:

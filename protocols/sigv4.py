@@ -7,12 +7,14 @@ S3's rule differs from other services': the path is percent-encoded once and nev
 from __future__ import annotations
 
 import hmac
-import re
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
+from .patterns import compiled
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Sequence
     from typing import Final
 
@@ -23,19 +25,20 @@ EMPTY: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 """Stands for the payload digest where TLS protects the body."""
 
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9/._~-]*")
-_NOT_IN_KEY = re.compile(r"[^A-Za-z0-9/._~-]+")
-_NOT_IN_QUERY = re.compile(r"[^A-Za-z0-9._~-]+")
+_PLAIN_KEY: Final = r"[A-Za-z0-9/._~-]*"
+_NOT_IN_KEY: Final = r"[^A-Za-z0-9/._~-]+"
+_NOT_IN_QUERY: Final = r"[^A-Za-z0-9._~-]+"
 
 
 def quote_key(key: str) -> str:
     """The key as it stands in a request's path: everything but unreserved characters and `/` is encoded."""
-    return key if _PLAIN_KEY.fullmatch(key) else _NOT_IN_KEY.sub(_encode, key)
+    return key if compiled(_PLAIN_KEY).fullmatch(key) else compiled(_NOT_IN_KEY).sub(_encode, key)
 
 
 def quote_query(pairs: Sequence[tuple[str, str]]) -> str:
     """The query, in the one spelling and order that is both sent and signed; empty for no pairs."""
-    quoted = [(_NOT_IN_QUERY.sub(_encode, name), _NOT_IN_QUERY.sub(_encode, value)) for name, value in pairs]
+    encoded = compiled(_NOT_IN_QUERY).sub
+    quoted = [(encoded(_encode, name), encoded(_encode, value)) for name, value in pairs]
     return "&".join(f"{name}={value}" for name, value in sorted(quoted))
 
 

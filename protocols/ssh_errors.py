@@ -125,6 +125,8 @@ def error_of_words(
                 found = kind
             what = f"{doing}: {_line_of(words, match)}"
             presented = _presented(credential) if found is Denied else ""
+            if found is Denied and credential.kind == "basic":
+                remedy = "check the user name and the password, and that the server takes passwords"
             return found(what + presented, host=host, remedy=remedy)
     return kind(f"{doing}: {_last_line(words) or 'the connection ended'}", host=host)
 

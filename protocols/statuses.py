@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from .errors import (
     Busy,
     Changed,
@@ -18,6 +15,7 @@ from .errors import (
     Unsupported,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
@@ -154,6 +152,7 @@ def _message(text: str, kind: str) -> str:
 
 
 def _element(text: str, name: str) -> str:
+    import re
     from html import unescape
 
     match = re.search(rf"(?is)<(?:\w+:)?{name}(?:\s[^>]*)?>([^<]*)<", text)
@@ -168,7 +167,7 @@ def _json_message(text: str) -> str:
     except ValueError:
         return ""
     found = []
-    for name in ("code", "error", "message", "error_description", "detail", "title"):
+    for name in ("code", "error", "message", "msg", "error_description", "detail", "title"):
         part = value.get(name) if isinstance(value, dict) else None
         if isinstance(part, dict):
             part = part.get("message")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .connection import failure, is_end
 from .errors import ServerFault
 from .heads import HEAD_MOST, Ear, Malformed
 from .origins import Route
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

@@ -75,6 +75,15 @@ class Resolved(NamedTuple):
     digests: tuple[Digest, ...] = ()
 
 
+class Tree(NamedTuple):
+    """A folder that one location stands for."""
+
+    folder: Location
+    """The folder itself, or with `pack` the archive."""
+    pack: str = ""
+    """What holds the folder's files: `auto`, `tar`, `tar.gz`, `tar.xz` or `zip`; empty: they are objects of their own."""
+
+
 class Item(NamedTuple):
     """One copy of a managed task, or with `source` None one removal."""
 

@@ -18,8 +18,8 @@ from .http_visit import Visit, entry_of, refused
 from .http_writer import CONTENT_TYPE, STORED, StreamWriter, receipt_of
 from .webdav_list import BODY, entries, entry_at, fields_of
 from .webdav_names import as_folder, beside, has_escapes, over_http, split
-from .webdav_server import NO_MOVE, WebdavRequests
-from .webdav_writer import NEW, WebdavWriter
+from .webdav_server import NO_MOVE, NO_PARENT, WebdavRequests
+from .webdav_writer import NEW, Locked, WebdavWriter
 from .wire import origin_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class WebdavStore(WebdavRequests):
                 visit = self._get(location, start, total - start, version)
                 length = total - start
             _insist_on_version(visit, version)
-            self._refuse_index(visit, location)
+            self._refuse_folder_page(visit, location)
             return make_reader(visit, location, start, length, version)
         except BaseException:
             visit.answer.close()
@@ -74,14 +74,14 @@ class WebdavStore(WebdavRequests):
                 fields.append(("If-Range", version))
         return self._request("GET", location, "read", fields, into=self._context.view)
 
-    def _refuse_index(self, visit: Visit, location: Location) -> None:
-        """Raises LocalRefused where the page is a server's view of a folder, which is no file."""
-        kind = (visit.answer.headers.get("content-type") or "").lower()
-        path = split(location)[0].lower()
-        if visit.answer.status != 200 or path.endswith((".html", ".htm")):
+    def _refuse_folder_page(self, visit: Visit, location: Location) -> None:
+        """Raises LocalRefused where the answer is a server's view of a folder, which is no file."""
+        if not _may_be_folder(visit, split(location)[0]):
             return
-        if ("text/html" in kind or "directory" in kind) and self.stat(location).is_directory:
-            raise _a_folder(location)
+        # Who may not look gets what the GET itself was told.
+        with suppress(NotFound, Denied, Unsupported):
+            if self.stat(location).is_directory:
+                raise _a_folder(location)
 
     def open_write(self, location: Location, incoming: Incoming) -> WebdavWriter:  # type: ignore[override]
         """A writer. Missing folders above are made; a file that comes in pieces makes them before its first byte."""
@@ -107,7 +107,7 @@ class WebdavStore(WebdavRequests):
     def make_directory(self, location: Location) -> None:
         folder = as_folder(over_http(location))
         visit = self.status_of("MKCOL", folder)
-        if visit.answer.status in (404, 409, 500) and self.make_parents(_as_name(folder)):
+        if visit.answer.status in NO_PARENT and self.make_parents(_as_name(folder), anew=True):
             visit.answer.read_all(4096)
             visit = self.status_of("MKCOL", folder)
         if visit.answer.status == 201:
@@ -183,8 +183,13 @@ class WebdavStore(WebdavRequests):
         )
 
     def put_body(self, place: Location, body: memoryview | bytes, *, new: bool) -> None:
+        """Raises Locked where somebody else may be writing this name."""
         fields = (CONTENT_TYPE, NEW) if new else (CONTENT_TYPE,)
-        receipt_of(self._request("PUT", place, "write", fields, body=body))
+        visit = self._request("PUT", place, "write", fields, body=body)
+        if visit.answer.status == 423:
+            error = refused(visit, writing=True)
+            raise Locked(error.what, host=error.host)
+        receipt_of(visit)
 
     def held(self, place: Location) -> tuple[int | None, tuple[Digest, ...]]:
         """How much the server says it holds, and its digests. Raises NotFound."""
@@ -307,6 +312,15 @@ def impossible_range(visit: Visit) -> int | None:
         return None
     first, last, total = (int(text) for text in match.groups())
     return total if not first <= last < total else None
+
+
+def _may_be_folder(visit: Visit, path: str) -> bool:
+    """Whether the answer to a GET could be that of a folder: a page, or what a redirect to the name with a slash led to."""
+    if visit.redirected and visit.target.partition("?")[0].endswith("/") and not path.endswith("/"):
+        return True
+    kind = (visit.answer.headers.get("content-type") or "").lower()
+    is_page = "text/html" in kind or "directory" in kind
+    return visit.answer.status == 200 and is_page and not path.lower().endswith((".html", ".htm"))
 
 
 def _insist_on_version(visit: Visit, version: str | None) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .webdav import WebdavStore
 
 _STARTED: Final = frozenset({200, 201, 202})
+_PATIENCE: Final = 5
+"""Times `Context.stall`: the server that copies may wait for tapes, and tells all the while that it is there."""
 _NO_SUCH_COPY: Final = frozenset({400, 403, 404, 405, 409, 412, 415, 422, 424, 500, 501, 502, 503, 504})
 """Answers after which the bytes had better stream: the streams tell what is really wrong."""
 
@@ -55,26 +57,27 @@ def copied(store: WebdavStore, source: Location, destination: Location) -> CopyS
         held, digests = store.held(place)
         if size is not None and held is not None and held != size:
             raise Broken(f"copying {source.shown} to {place.shown}: {held} of {size} bytes are there")
-        if digests:
-            _compare(source, store.held(source)[1], place, digests)
+        compared = bool(digests) and _compared(source, store.held(source)[1], place, digests)
         store.rename(place, destination)
     except BaseException:
         with suppress(TransferError):
             store.remove_leftover(place)
         raise
-    return CopyStep(Receipt(held, None, digests), bytes=held or 0)
+    return CopyStep(Receipt(held, None, digests, compared), bytes=held or 0)
 
 
-def _compare(
+def _compared(
     source: Location, theirs: tuple[Digest, ...], place: Location, digests: tuple[Digest, ...]
-) -> None:
-    """Raises Broken where the two servers tell different digests of one algorithm."""
+) -> bool:
+    """Whether both servers tell a digest of one algorithm. Raises Broken where they are not equal."""
     known = {digest.algorithm: digest for digest in theirs}
-    for digest in digests:
-        if known.get(digest.algorithm, digest) != digest:
+    common = [digest for digest in digests if digest.algorithm in known]
+    for digest in common:
+        if known[digest.algorithm] != digest:
             raise Broken(
                 f"copying {source.shown} to {place.shown}: {known[digest.algorithm]} became {digest}"
             )
+    return bool(common)
 
 
 def _token(source: Location, destination: Location) -> str:
@@ -154,4 +157,4 @@ def _third_party(
         if visit.answer.status in _NO_SUCH_COPY:
             raise Unsupported(error.what, host=error.host)
         raise error
-    await_end(visit, insist=True)
+    await_end(visit, insist=True, patience=_PATIENCE * store.stall)

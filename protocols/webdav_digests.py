@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import Final
-
-_STRUCTURED: Final = {
-    "sha256": "sha-256",
-    "sha512": "sha-512",
-    "sha1": "sha",
-    "md5": "md5",
-    "adler32": "adler",
-    "crc32c": "crc32c",
-}
-"""Keys of RFC 9530's registry."""
-_INSTANCE: Final = {
-    "sha256": "sha-256",
-    "sha512": "sha-512",
-    "sha1": "sha",
-    "md5": "md5",
-    "adler32": "adler32",
-    "crc32c": "crc32c",
-}
-"""Values of RFC 3230's registry."""
-
-TOLD: Final = tuple(_INSTANCE)
-"""Algorithms that a server can be asked for."""
+from ..checksum.codecs import format_instance_digests, format_structured
+from ..checksum.digest import SIZES, Digest
 
 
 def want(*algorithms: str) -> tuple[tuple[str, str], ...]:
     """The fields that ask for these digests, the best first; those that have no name there are left out."""
-    asked = [name for name in algorithms if name in _INSTANCE]
+    asked = [names for names in map(_names, algorithms) if names is not None]
     if not asked:
         return ()
     best = len(asked)
-    structured = ", ".join(f"{_STRUCTURED[name]}={best - index}" for index, name in enumerate(asked))
+    structured = ", ".join(f"{names[0]}={best - index}" for index, names in enumerate(asked))
     instance = ",".join(
-        _INSTANCE[name] + (f";q={1 - index / 10:g}" if index else "") for index, name in enumerate(asked)
+        names[1] + (f";q={1 - index / 10:g}" if index else "") for index, names in enumerate(asked)
     )
     return (("Want-Repr-Digest", structured), ("Want-Digest", instance))
+
+
+def _names(algorithm: str) -> tuple[str, str] | None:
+    """What an algorithm is called in the two registries: as a digest of it would be spelled."""
+    if algorithm not in SIZES:
+        return None
+    some = (Digest(algorithm, bytes(SIZES[algorithm])),)
+    try:
+        return format_structured(some).partition("=")[0], format_instance_digests(some).partition("=")[0]
+    except ValueError:
+        return None

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from .errors import TransferError, Unsupported
+from .webdav_server import LEAVE
 from .wire import origin_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .locations import Location
     from .webdav import WebdavStore
 
+_FIELD: Final = f"{LEAVE}Authorization"
 _VALIDITY: Final = "PT60M"
 _REQUEST: Final = ("Content-Type", "application/macaroon-request")
 
@@ -34,10 +36,10 @@ def leave_for(
         value for name, value in shown.fields if name == "Authorization" and value.startswith("Bearer ")
     ]
     if bearer and shown.fields == theirs.fields:
-        return (("TransferHeaderAuthorization", bearer[0]),)
+        return ((_FIELD, bearer[0]),)
     macaroon = _macaroon(store, passive, activity, purpose)
     if macaroon:
-        return (("TransferHeaderAuthorization", f"Bearer {macaroon}"),)
+        return ((_FIELD, f"Bearer {macaroon}"),)
     raise Unsupported(
         f"{passive.shown}: the server makes no macaroons, and {shown.name} is not given to another server"
     )

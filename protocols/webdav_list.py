@@ -76,7 +76,8 @@ def entries(propfind: Propfind, folder: Location, *, recursive: bool) -> Iterato
 
 def _children(visit: Visit, folder: Location) -> list[Entry]:
     """The entries directly below `folder`. Raises LocalRefused for what is no folder, ServerFault for a strange answer."""
-    here = parts_of(split(folder)[0])
+    # Servers resolve `.` in what they are asked for (RFC 3986 section 5.2.4).
+    here = tuple(part for part in parts_of(split(folder)[0]) if part != b".")
     children: dict[bytes, Entry] = {}
     itself = False
     for one in _found(visit):

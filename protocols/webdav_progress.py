@@ -7,6 +7,7 @@ few seconds, and ends with a line that begins with `success` or `failure`.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from .errors import Broken, NotFound, ServerFault, TransferError, Unsupported
@@ -18,20 +19,29 @@ if TYPE_CHECKING:
     from .http_visit import Visit
 
 _LINE_MOST: Final = 4096
+_STRIPES_MOST: Final = 10_000
+_BYTES: Final = re.compile(r"[0-9]{1,18}")
 _STATUS_TOLD: Final = re.compile(r"\b([45][0-9]{2})\b")
 
 
-def await_end(visit: Visit, *, insist: bool) -> None:
+def await_end(visit: Visit, *, insist: bool, patience: float = 0.0) -> None:
     """Returns when the server says `success`; without `insist` also at the end of a body that says neither that nor `failure`.
 
-    Raises NotFound and Unsupported for `failure`, Broken for a body that ends without a last word.
+    Raises NotFound and Unsupported for `failure`, Broken for a body that ends without a last word, and for a copy that for
+    `patience` seconds, if any, is where it was: a server that waits for another one goes on telling so.
     """
     last = ""
+    progress = _Progress(patience)
     try:
         for line in _lines(visit):
             words = line.strip()
             if words.lower().startswith(("success", "failure", "failed", "aborted")):
                 last = words
+            elif progress.has_stopped(words):
+                raise Broken(
+                    f"{visit.what()}: {progress.moved} bytes were copied, and for {patience:.0f} s no more",
+                    host=visit.origin.authority,
+                )
     finally:
         visit.answer.close()
     if last.lower().startswith("success"):
@@ -43,6 +53,32 @@ def await_end(visit: Visit, *, insist: bool) -> None:
             f"{visit.what()}: ended without telling whether the copy worked", host=visit.origin.authority
         )
     raise _failure(visit, last)
+
+
+class _Progress:
+    """How many bytes of all stripes are there, and since when no more have come."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._stripes: dict[str, int] = {}
+        self._stripe = ""
+        self._since = time.monotonic()
+
+    @property
+    def moved(self) -> int:
+        return sum(self._stripes.values())
+
+    def has_stopped(self, line: str) -> bool:
+        """Whether after this line of a marker the copy has been where it is for too long."""
+        name, _, value = line.partition(":")
+        if name == "Stripe Index":
+            self._stripe = value.strip()[:20]
+        elif name == "Stripe Bytes Transferred" and _BYTES.fullmatch(value.strip()):
+            count = int(value)
+            if count > self._stripes.get(self._stripe, 0) and len(self._stripes) < _STRIPES_MOST:
+                self._stripes[self._stripe] = count
+                self._since = time.monotonic()
+        return 0 < self._patience < time.monotonic() - self._since
 
 
 def _failure(visit: Visit, last: str) -> TransferError:

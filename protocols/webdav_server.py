@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import urandom
 from typing import TYPE_CHECKING
 
-from .errors import LocalRefused
+from .errors import LocalRefused, Unsupported
 from .http import HttpStore
 from .http_visit import Shown, Visit, for_origin
 from .redirects import STATUSES, Trail, is_redirect
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 NO_MOVE: Final = frozenset({400, 403, 405, 501, 502})
 """Answers to a MOVE that the server, or this credential there, cannot do."""
+LEAVE: Final = "TransferHeader"
+"""What the names of fields begin with that a server is to present to the other one of a third-party copy."""
+NO_PARENT: Final = frozenset({404, 409, 500})
+"""Answers to a MKCOL whose folder above is missing; 500 is nginx's."""
 
 
 class Known:
@@ -69,6 +73,11 @@ class WebdavRequests(HttpStore):
     """
 
     _servers: dict[Origin, Known]
+
+    @property
+    def stall(self) -> float:
+        """Seconds without a byte after which a connection is given up."""
+        return self._context.stall
 
     def known(self, location: Location) -> Known:
         return self._known(origin_of(over_http(location).url)[0])
@@ -135,6 +144,8 @@ class WebdavRequests(HttpStore):
                 return Visit(answer, origin, target, trail is not None, shown, method)
             trail = trail or Trail(method, origin, target)
             origin, target = trail.follow(answer)
+            if origin != shown.origin:
+                _insist_on_no_leave(fields, location, origin)
 
     def _dressed(self, shown: Shown, method: str, origin: Origin, target: str) -> Shown:
         """What is presented with this one request."""
@@ -201,22 +212,27 @@ class WebdavRequests(HttpStore):
         """A request without a body; the answer's body is still to be read."""
         return self._request(method, over_http(location), purpose, fields)
 
-    def make_parents(self, location: Location) -> bool:
-        """Whether a folder above `location` was made: level by level from the deepest one that exists."""
-        folder = above(over_http(location))
-        return folder is not None and folder.path != "/" and self._make_level(folder)
+    def make_parents(self, location: Location, *, anew: bool = False) -> bool:
+        """Whether the folder above `location` is there now, made by us or by somebody else meanwhile.
 
-    def _make_level(self, folder: Location) -> bool:
+        Made are all that are missing, from the deepest one that exists. With `anew` nothing that was learnt of folders is
+        believed: somebody may have removed them.
+        """
+        folder = above(over_http(location))
+        return folder is not None and folder.path != "/" and self._make_level(folder, anew)
+
+    def _make_level(self, folder: Location, anew: bool) -> bool:
         known = self.known(folder)
         path = split(folder)[0]
-        if path in known.folders:
-            return False
+        if path in known.folders and not anew:
+            return True
         made = self._mkcol(folder)
-        if made in (404, 409, 500) and self.make_parents(folder):
+        if made in NO_PARENT and self.make_parents(folder, anew=anew):
             made = self._mkcol(folder)
-        if made in (200, 201, 204, 405):  # 405: it exists
-            known.folders.add(path)
-        return made in (200, 201, 204)
+        if made not in (200, 201, 204, 405):  # 405: it exists
+            return False
+        known.folders.add(path)
+        return True
 
     def _mkcol(self, folder: Location) -> int:
         visit = self.status_of("MKCOL", as_folder(folder))
@@ -234,6 +250,15 @@ class WebdavRequests(HttpStore):
         visit = self.status_of("MOVE", absent, (("Destination", origin.url(target)), ("Overwrite", "F")))
         visit.answer.read_all(4096)
         known.in_place = known.in_place or visit.answer.status in NO_MOVE
+
+
+def _insist_on_no_leave(fields: Sequence[tuple[str, str]], location: Location, origin: Origin) -> None:
+    """Raises Unsupported where the request carries what only the server that was asked may present to another one."""
+    if any(name.startswith(LEAVE) for name, _ in fields):
+        raise Unsupported(
+            f"{location.shown}: redirected to {origin.authority}, which nobody has chosen to be given leave for the copy",
+            host=origin.authority,
+        )
 
 
 def _pair(shown: Shown) -> Pair | None:

@@ -30,8 +30,16 @@ NEW: Final = ("If-None-Match", "*")
 """Refuses what would replace something (RFC 9110 section 13.1.2); some servers ignore it."""
 _NO_FOLDER: Final = (NotFound, ServerFault)
 """What a missing folder above looks like: 404, 409, and nginx's 500."""
-_TAKEN: Final = (Exists, ServerFault)
-"""What the name of a partial that somebody writes looks like: 412, and XRootD's 423 long after a connection was cut."""
+
+
+class Locked(ServerFault):
+    """Somebody is writing the name: XRootD says so (423) long after a connection was cut, too."""
+
+
+_TAKEN: Final = (Exists, Locked)
+"""What the name of a partial that somebody writes looks like where it is stored by one request."""
+_MAY_BE_TAKEN: Final = (Exists, ServerFault)
+"""The same where nothing was sent yet, so that another name costs nothing."""
 _ABANDONED_SECONDS: Final = 3600.0
 """A live upload grows, or is moved as soon as it shows; an hour leaves room for clocks that differ."""
 _CLOCKS_DIFFER: Final = 1.0
@@ -97,7 +105,7 @@ class WebdavWriter:
         self._touched = True
         try:
             return self._with_folders(lambda: self._store.begin_put(self._place, size, new=self._beside))
-        except _TAKEN:
+        except _MAY_BE_TAKEN:
             if not self._beside:
                 raise
             self._another_name()
@@ -112,7 +120,7 @@ class WebdavWriter:
         try:
             return call()
         except _NO_FOLDER:
-            if not self._store.make_parents(self._location):
+            if not self._store.make_parents(self._location, anew=True):
                 raise
             return call()
 

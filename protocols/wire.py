@@ -33,8 +33,6 @@ added here; a `Host` or `User-Agent` that is given takes their place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .connection import Connection, failure, is_end
 from .errors import ServerFault, Unreachable
 from .exchange import Answer
@@ -43,6 +41,7 @@ from .origins import Origin, Request, Route, origin_of
 from .pool import Pool
 from .upload import Upload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
@@ -120,6 +119,17 @@ class Wire:
         if origin in self._pool.deaf or size == 0:
             expect = False
         return Upload(self._pool, request, self._proxy(origin), size, expect)
+
+    def idle(self, route: Route) -> Connection | None:
+        """A kept connection that goes straight to the server, if there is one and requests take no other way."""
+        proxies = self._proxies
+        if (proxies.caches and not route.origin.tls) or self._proxy(route.origin) is not None:
+            return None
+        return self._pool.kept(route, check=True)
+
+    def keep(self, route: Route, connection: Connection) -> None:
+        """Takes back what `idle` gave, when nothing is under way on it."""
+        self._pool.keep(route, connection)
 
     @property
     def _proxies(self) -> Proxies:

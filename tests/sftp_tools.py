@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wf.credentials.kinds import Anonymous, Secret, SshKey
 from wf.protocols.conformance_tools import make_context
 from wf.protocols.locations import Location, parse_location
+from wf.protocols.registry import SFTP
 from wf.protocols.sftp import SftpStore
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def planted(server: Sshd, name: str, data: bytes, *, port: int = 0) -> Location:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return place(server, name, port=port)
+
+
+class FarStore(SftpStore):
+    """Takes every host for one that is far away, so that large files go in parts."""
+
+    far_seconds = 0.0
+
+
+FAR = SFTP._replace(implementation=FarStore)
 
 
 def store(context: Context | None = None, **options: object) -> SftpStore:

@@ -60,9 +60,25 @@ def test_a_good_file_has_nothing_wrong(tmp_path: Path, blocks: ManifestEntry) ->
 def test_a_truncated_file_is_told_with_the_place(tmp_path: Path, blocks: ManifestEntry) -> None:
     found = explained(tmp_path, DATA[: 3 * K + 7], blocks)
     assert told(found) == {Damage.TRUNCATED: True}
-    assert found.ranges == (Range(3 * K, 7 * K),)
+    assert found.ranges == (Range(3 * K, SIZE),)
     assert found.sentences()[0] == f"{3 * K + 7} bytes, {SIZE - 3 * K - 7} fewer than the expected {SIZE}"
     assert f"all blocks before byte {3 * K} are right" in found.sentences()[1]
+
+
+def test_a_short_page_in_the_place_of_a_file_is_not_its_beginning(
+    tmp_path: Path, blocks: ManifestEntry
+) -> None:
+    found = explained(tmp_path, b"<!DOCTYPE html><title>Sign in</title>", blocks)
+    assert told(found) == {Damage.HTML: False}
+    assert found.ranges == (Range(0, SIZE),)
+
+
+def test_bytes_that_came_in_between_show_in_the_last_block_too(tmp_path: Path) -> None:
+    (tmp_path / "two").write_bytes(DATA[: 2 * K - 100])
+    entry = entry_of(b"two", digest_blocks(tmp_path / "two", K))
+    found = explained(tmp_path, DATA[:50] + b"abc" + DATA[50 : 2 * K - 100], entry)
+    assert told(found) == {Damage.SHIFTED: True}
+    assert "3 bytes too late" in found.sentences()[1]
 
 
 def test_zeros_instead_of_data_are_told_with_their_place(tmp_path: Path, blocks: ManifestEntry) -> None:

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from checksum_tools import run as wf_checksum
 from hypothesis import given
 from hypothesis import strategies as st
 from wf.checksum import bagit, jsonl
@@ -360,12 +361,36 @@ def test_hashdeep_lines_that_are_none_are_told() -> None:
         b"x,%b,a\n" % MD5.encode(),
         b"3,00,a\n",
         b"3,%b,\n" % MD5.encode(),
-        b"3,%b,cut" % MD5.encode(),
+        b"9" * 5000 + b",%b,a\n" % MD5.encode(),
     ]
     lines = list(open_manifest(io.BytesIO(head + good + b"".join(bad))).lines())
     assert lines[0].entry == ManifestEntry(b"a,b", (Digest("md5", bytes.fromhex(MD5)),), 3)
     assert [line.entry for line in lines[1:]] == [None] * len(bad)
-    assert "cut" in lines[-1].problem
+
+
+@pytest.mark.parametrize("rest", [b"3,%b,cut" % MD5.encode(), b"3,%b" % MD5.encode()[:9]])
+def test_a_manifest_of_hashdeep_that_was_cut_is_refused(rest: bytes) -> None:
+    text = b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n" + b"3,%b,a\n" % MD5.encode() + rest
+    lines = open_manifest(io.BytesIO(text)).lines()
+    assert next(lines).entry is not None
+    with pytest.raises(TruncatedManifest, match="line 4"):
+        next(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"\xef\xbb\xbf%b  a\n%b  b\n" % (ABC.encode(), ABC.encode()), [b"a", b"b"]),
+        (b"%b  a\0%b  b\nc\0" % (ABC.encode(), ABC.encode()), [b"a", b"b\nc"]),
+        (b"%b  a\0" % ABC.encode(), [b"a"]),
+        (b"SHA256 (a) = %b\0SHA256 (b) = %b\0" % (ABC.encode(), ABC.encode()), [b"a", b"b"]),
+        (b"%b  a\0b\n%b  c\n" % (ABC.encode(), ABC.encode()), [None, b"c"]),
+        (b"%b  a\n%b  b\0" % (ABC.encode(), ABC.encode()), [b"a", None]),
+    ],
+)
+def test_a_mark_of_utf_8_and_ends_in_nul_are_recognised(text: bytes, expected: list[bytes | None]) -> None:
+    lines = open_manifest(io.BytesIO(text)).lines()
+    assert [line.entry and line.entry.name for line in lines] == expected
 
 
 @pytest.mark.parametrize(
@@ -514,3 +539,41 @@ def test_a_manifest_that_cannot_be_written_whole_is_not_published(tmp_path: Path
         write_manifest(tmp_path / "m", [], format=Format.META)
     assert (tmp_path / "m").read_text() == "old"
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_manifest_that_ends_in_nul_is_updated_as_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"xyz")
+    (tmp_path / "M").write_bytes(b"%b  a\0" % ABC.encode())
+    assert wf_checksum(tmp_path, "update", "M").lines == ["changed   a"]
+    assert (tmp_path / "M").read_bytes() == hashlib.sha256(b"xyz").hexdigest().encode() + b"  a\0"
+
+
+def test_a_bag_of_bagit_keeps_its_spelling_of_names_when_updated(bag: Path) -> None:
+    for name in ("data/100%25", "data/ blank "):  # of these bagit.py itself reads others
+        (bag / name).rename(bag / name.replace("25", "%").strip())
+    (bag / "data/plain").write_text("PLAIN")
+    for name in ("manifest-sha256.txt", "manifest-md5.txt", "tagmanifest-sha256.txt", "tagmanifest-md5.txt"):
+        assert wf_checksum(bag, "update", name).code == 0
+    assert b"  data/50%\n" in (bag / "manifest-sha256.txt").read_bytes()
+    validated = run(bag.parent, sys.executable, "-m", "bagit", "--validate", "--completeness-only", "bag")
+    assert validated.returncode == 0, validated.stderr
+    assert verdicts(bag / "tagmanifest-md5.txt") == {Verdict.MATCH}
+
+
+def test_bags_with_encoded_names_keep_them_when_updated(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "bagit.txt").write_text("BagIt-Version: 1.0\n")
+    for name in ("100%", "b"):
+        (tmp_path / "data" / name).write_bytes(b"abc")
+    manifest = tmp_path / "manifest-sha256.txt"
+    manifest.write_bytes(b"%b  data/100%%25\n" % ABC.encode())
+    assert wf_checksum(tmp_path, "update", str(manifest)).lines == ["added     data/b"]
+    assert manifest.read_bytes() == b"%b  data/100%%25\n%b  data/b\n" % (ABC.encode(), ABC.encode())
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512", "sha1", "md5", "blake2b512"])
+@pytest.mark.parametrize("form", [(), ("-r",)])
+def test_what_openssl_prints_is_verified(tmp_path: Path, algorithm: str, form: tuple[str, ...]) -> None:
+    (tmp_path / "a (1)").write_bytes(b"abc")
+    done = run(tmp_path, "openssl", "dgst", f"-{algorithm}", *form, "a (1)")
+    assert wf_checksum(tmp_path, "-c", text=done.stdout).lines == ["a (1): OK"]

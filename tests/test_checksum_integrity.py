@@ -329,3 +329,10 @@ def test_under_the_name_of_pegasus_integrity_it_is_that(folder: Path) -> None:
     for arguments, code in ((["--verify=f.a"], 0), (["--verify=f b"], 1), (["--bogus"], 2)):
         done = subprocess.run([program, *arguments], cwd=folder, capture_output=True, check=False, timeout=60)
         assert done.returncode == code
+
+
+def test_a_closed_standard_input_is_a_failure_that_is_told(folder: Path) -> None:
+    command = f"exec {sys.executable} -m wf.checksum.cli integrity --verify=stdin <&-"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.startswith(b"Integrity check: standard input cannot be read: ")

@@ -215,7 +215,7 @@ def test_the_reversed_form_and_the_usual_one_do_not_mix() -> None:
 
 
 def test_reading_goes_on_after_malformed_lines_and_counts_all_lines() -> None:
-    text = b"# head\n\nbad\n" + HEX + b"  a\r\n" + HEX[:30]
+    text = b"# head\n\nbad\n" + HEX + b"  a\r\n" + HEX[:30] + b"\n"
     assert list(read_manifest(io.BytesIO(text))) == [
         Line(3, None),
         Line(4, Entry(ABC, b"a")),
@@ -322,3 +322,26 @@ def test_a_link_at_the_manifests_name_is_replaced_and_not_followed(tmp_path: Pat
         writer.add(ABC, tmp_path / "a")
     assert (tmp_path / "target").read_text() == "keep"
     assert not (tmp_path / "SUMS").is_symlink()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_published_manifest_keeps_the_permissions_of_the_one_before(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "SUMS").write_text("before")
+    (tmp_path / "SUMS").chmod(mode)
+    with ManifestWriter(tmp_path / "SUMS") as writer:
+        writer.add(ABC, tmp_path / "a")
+    assert (tmp_path / "SUMS").stat().st_mode & 0o7777 == mode
+    assert (tmp_path / "SUMS").read_text() != "before"
+
+
+def test_the_permissions_of_what_a_link_leads_to_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("keep")
+    (tmp_path / "target").chmod(0o666)
+    (tmp_path / "SUMS").symlink_to("target")
+    before = os.umask(0o077)
+    try:
+        with ManifestWriter(tmp_path / "SUMS") as writer:
+            writer.add(ABC, tmp_path / "a")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "SUMS").stat().st_mode & 0o777 == 0o600

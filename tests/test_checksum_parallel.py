@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 from wf.checksum import parallel, workers
 from wf.checksum.errors import ChecksumError, Interrupted, NotRegular, WorkerDied
-from wf.checksum.parallel import NOTHING, Reading, Task, digest_files, digested, in_turn
+from wf.checksum.parallel import NOTHING, Reading, Task, digest_files, found_by, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
+    from wf.checksum.files import FileDigest
     from wf.checksum.parallel import Digested
 
 COUNT = 400
@@ -175,12 +177,12 @@ def test_a_file_that_kills_whoever_reads_it_is_told_and_the_rest_is_done(
 ) -> None:
     here = os.getpid()
 
-    def deadly(task: Task, *more: object) -> Digested:
+    def deadly(task: Task, *more: Any) -> FileDigest:
         if task.path == files[200] and os.getpid() != here:
             os.kill(os.getpid(), signal.SIGKILL)
-        return digested(task, *more)
+        return found_by(task, *more)
 
-    monkeypatch.setattr(workers, "digested", deadly)
+    monkeypatch.setattr(workers, "found_by", deadly)
     results = list(digest_files(tasks(files), workers=4))
     assert [one.path for one in results] == files
     died = [one.path for one in results if isinstance(one.error, WorkerDied)]
@@ -407,3 +409,16 @@ def _in_memory(path: Path) -> int:
         del first
     assert done == 0
     return sum(flag & 1 for flag in flags)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_collected_can_be_handed_on_before_a_wait(
+    lonely: None, files: list[bytes], count: int
+) -> None:
+    told: list[str] = []
+    for _ in digest_files(tasks(files), workers=count, before_waiting=lambda: told.append("waits")):
+        told.append("has")
+    assert told[0] == "waits"
+    assert told.count("has") == len(files)
+    if count == 1:  # any file may be a large one
+        assert told == ["waits", "has"] * len(files)

@@ -125,3 +125,29 @@ def test_names_that_lead_out_of_the_folder_are_refused_unless_allowed(tmp_path: 
         assert (refused.code, refused.lines) == (1, [f"{name}: FAILED open or read"])
         assert "--allow-absolute" in refused.err
         assert run(tmp_path / "inner", "-c", "--allow-absolute", text=text).lines == [f"{name}: OK"]
+
+
+def test_nothing_is_moved_away_from_where_a_linked_folder_leads(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/key").write_text("mine")
+    (tmp_path / "in/sub").mkdir(parents=True)
+    (tmp_path / "in/link").symlink_to("../outside")
+    (tmp_path / "in/sub/inner").symlink_to(".")
+    (tmp_path / "in/sub/bad").write_text("bad")
+    for name in ("link/key", "sub/inner/bad"):
+        (tmp_path / "in/M").write_text(f"{'0' * 64}  {name}\n")
+        done = run(tmp_path / "in", "-c", "--quarantine", "../kept", "M")
+        assert (done.code, done.lines) == (1, [f"{name}: FAILED"])
+        assert ("--allow-absolute moves it" in done.err) == (name == "link/key")
+    assert (tmp_path / "outside/key").exists()
+    assert not (tmp_path / "in/sub/bad").exists()
+    (tmp_path / "in/M").write_text(f"{'0' * 64}  link/key\n")
+    assert run(tmp_path / "in", "-c", "--allow-absolute", "--quarantine", "../kept", "M").code == 1
+    assert not (tmp_path / "outside/key").exists()
+
+
+def test_a_manifest_that_lists_itself_is_told_why_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "M").write_text(f"{'0' * 64}  M\n")
+    done = run(tmp_path, "-c", "M")
+    assert (done.code, done.lines) == (1, ["M: FAILED"])
+    assert "this is the manifest itself, which cannot hold its own checksum" in done.err

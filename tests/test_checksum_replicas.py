@@ -179,9 +179,54 @@ def test_what_cannot_be_completed_safely_is_refused_and_stays(folder: Path) -> N
     write(folder, "replicas:\n- lfn: x\n  pfns: &p\n  - {site: a, pfn: $/f.a}\n- lfn: y\n  pfns: *p\n")
     before = (folder / "replicas.yml").read_text()
     done = run(folder, "update", "replicas.yml")
-    assert done.code == 65
-    assert "line 5: an entry with aliases" in done.err
-    assert (folder / "replicas.yml").read_text() == before
+    assert (done.code, done.lines) == (1, ["added     x"])
+    assert "y: line 5: an entry with aliases" in done.err
+    after = (folder / "replicas.yml").read_text()
+    assert after.replace(f'  checksum:\n    sha256: "{HELLO}"\n', "") == before
+
+
+def test_merge_keys_are_told_not_guessed(folder: Path) -> None:
+    write(folder, "replicas:\n- &r\n  lfn: x\n  pfns: [{site: a, pfn: $/f.a}]\n- <<: *r\n  lfn: y\n")
+    for arguments in (("-c",), ("update",)):
+        done = run(folder, *arguments, "replicas.yml")
+        assert done.code == 1
+        assert "merge key" in done.err
+
+
+def test_a_catalogue_comes_from_standard_input_too(folder: Path) -> None:
+    text = f"replicas:\n- lfn: x\n  pfns: [{{site: a, pfn: {folder}/f.a}}]\n  checksum: {{sha256: {HELLO}}}\n"
+    for arguments in (("-c",), ("-c", "-")):
+        done = run(folder, *arguments, text=text.encode())
+        assert (done.code, done.lines) == (0, [f"{folder}/f.a: OK"])
+
+
+@pytest.mark.parametrize("indent", [None, 1, "\t"])
+def test_a_catalogue_in_json_is_checked_and_completed(folder: Path, indent: int | str | None) -> None:
+    replicas = [
+        {"lfn": name, "pfns": [{"site": "a", "pfn": f"{folder}/f.a"}], "metadata": {"size": 6}}
+        for name in "xy"
+    ]
+    before = {"pegasus": "5.0", "replicas": replicas}
+    (folder / "replicas.yml").write_text(json.dumps(before, indent=indent))
+    assert run(folder, "-c", "replicas.yml").lines == [f"{folder}/f.a: FAILED no digest"] * 2
+    assert run(folder, "update", "replicas.yml").lines == ["added     x", "added     y"]
+    for one in replicas:
+        one["checksum"] = {"sha256": HELLO}
+    assert json.loads((folder / "replicas.yml").read_text()) == before
+    assert run(folder, "-c", "replicas.yml").code == 0
+
+
+def test_the_places_of_replicas_that_differ_are_told_without_secrets(folder: Path, web: Nginx) -> None:
+    (web.root / "other").write_text("other\n")
+    url = f"{web.url}/other?X-Amz-Signature=hidden"
+    write(
+        folder,
+        f"replicas:\n- lfn: x\n  pfns:\n  - {{site: a, pfn: $/f.a}}\n  - {{site: b, pfn: '{url}'}}\n",
+    )
+    done = run(folder, "update", "replicas.yml")
+    assert done.code == 1
+    assert "its replicas, or its checksum, differ" in done.err
+    assert "hidden" not in done.err
 
 
 def test_replicas_that_differ_get_no_sum(folder: Path) -> None:
@@ -236,8 +281,8 @@ def test_an_entry_that_is_none_is_malformed(folder: Path) -> None:
         folder,
         f"replicas:\n- lfn: x\n- lfn: y\n  pfns: [{{site: a, pfn: $/f.a}}]\n  checksum: {{sha256: {HELLO}}}\n",
     )
-    done = run(folder, "-c", "-w", "replicas.yml")
-    assert (done.code, done.lines) == (0, [f"{folder}/f.a: OK"])
+    done = run(folder, "-c", "replicas.yml")
+    assert (done.code, done.lines) == (1, [f"{folder}/f.a: OK"])
     assert "replicas.yml: 2: x: an entry needs lfn and pfns" in done.err
     assert run(folder, "-c", "--strict", "replicas.yml").code == 1
     assert run(folder, "update", "replicas.yml").code == 1
@@ -307,3 +352,20 @@ def test_secrets_of_urls_are_not_printed(folder: Path, web: Nginx) -> None:
 
 def test_a_file_url_is_read_without_the_network(folder: Path) -> None:
     assert run(folder, f"file://{folder}/f.a").lines == [f"{HELLO}  file://{folder}/f.a"]
+
+
+def test_files_with_secrets_are_used_as_the_options_say(folder: Path, web: Nginx) -> None:
+    (web.root / "f.a").write_text("hello\n")
+    secrets = folder / "credentials.conf"
+    secrets.write_text(f"[{web.url}]\nheader.Authorization = Bearer abc\n")
+    secrets.chmod(0o644)
+    given = ("--credentials", str(secrets), f"{web.url}/f.a")
+    assert run(folder, *given).code == 77
+    used = run(folder, "--insecure-credentials", *given)
+    assert used.code == 0
+    assert used.err.count("warning: ") == 1
+    assert secrets.stat().st_mode & 0o777 == 0o644
+    mended = run(folder, "--fix-permissions", *given)
+    assert mended.code == 0
+    assert mended.err.count("warning: ") == 1
+    assert secrets.stat().st_mode & 0o777 == 0o600

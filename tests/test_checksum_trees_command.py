@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -123,7 +124,7 @@ def test_several_algorithms_are_tagged(folder: Path) -> None:
 def test_wrong_usage_ends_with_2(folder: Path, arguments: tuple[str, ...]) -> None:
     done = run(folder, *arguments)
     assert (done.code, done.out) == (2, b"")
-    assert "error: " in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_reading_from_the_disk_gives_the_same(folder: Path) -> None:
@@ -232,7 +233,8 @@ def test_an_interrupted_check_sums_up_what_was_checked(folder: Path) -> None:
     out, err = command.communicate(timeout=60)
     assert command.returncode == 130
     assert b"data/sub" not in out
-    assert b"interrupted" in err and b"1 computed checksum did NOT match" in err
+    # It may have come to standard input, which ends here.
+    assert b"interrupted" in err and re.search(rb"1 computed checksum did|2 computed checksums did", err)
 
 
 def test_a_tree_behind_a_url_is_listed_and_read(folder: Path, s3: Seaweed, bucket: str) -> None:
@@ -255,3 +257,52 @@ def test_a_tree_behind_a_url_is_listed_and_read(folder: Path, s3: Seaweed, bucke
     assert one.lines == done.lines[:1]
     assert run(folder, "--credentials", str(credentials), f"{top}/absent").code == 1
     assert run(folder, top, HOME=str(folder)).code == 77
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_line_of_a_file_does_not_wait_for_the_next_file(folder: Path, jobs: str) -> None:
+    os.mkfifo(folder / "fifo")
+    command = subprocess.Popen(
+        [*COMMAND, "-j", jobs, "--special", "data/a", "fifo"], cwd=folder, stdout=subprocess.PIPE
+    )
+    with command:
+        assert command.stdout is not None
+        with open(folder / "fifo", "wb"):
+            assert command.stdout.readline().endswith(b"  data/a\n")
+        assert command.stdout.readline().endswith(b"  fifo\n")
+    assert command.returncode == 0
+
+
+def test_lines_of_processes_side_by_side_are_not_mixed(folder: Path) -> None:
+    many = folder / "many"
+    many.mkdir()
+    for number in range(500):
+        (many / f"{number:04}{'x' * 100}").write_text("abc")
+    expected = run(folder, "-r", "many").lines
+    reader, writer = os.pipe()
+    both = [subprocess.Popen([*COMMAND, "-r", "many"], cwd=folder, stdout=writer) for _ in range(2)]
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        mixed = stream.read()
+    assert [one.wait() for one in both] == [0, 0]
+    assert sorted(mixed.decode().splitlines()) == sorted(expected * 2)
+
+
+@pytest.mark.parametrize("output", [("-o", "data/M"), ()])
+def test_the_manifest_in_the_tree_is_left_out_whatever_else_has_its_name(
+    folder: Path, output: tuple[str, ...]
+) -> None:
+    (folder / "data/sub").mkdir(exist_ok=True)
+    (folder / "data/sub/M").write_text("another")
+    (folder / "data/M").write_text("before")
+    with open(folder / "data/M" if not output else folder / "other", "wb") as stdout:
+        command = [*COMMAND, *output, "-r", "data"]
+        assert subprocess.run(command, cwd=folder, stdout=stdout, check=False).returncode == 0
+    names = [line.partition("  ")[2] for line in (folder / "data/M").read_text().splitlines()]
+    assert "data/sub/M" in names
+    assert "data/M" not in names
+
+
+def test_an_output_that_cannot_be_written_is_named_as_it_was_given(folder: Path) -> None:
+    done = run(folder, "-o", "absent/M", "data/a")
+    assert (done.code, done.err) == (1, "absent/M: No such file or directory\n")

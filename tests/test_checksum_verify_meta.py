@@ -116,3 +116,22 @@ def test_a_meta_file_is_a_manifest_too(folder: Path) -> None:
     write(folder, "m.meta", entry("a", size="3"), entry("b"))
     done = run(folder, "-c", "m.meta")
     assert (done.code, done.lines) == (1, ["a: OK", "b: FAILED"])
+
+
+def test_what_cannot_be_understood_in_a_meta_file_is_a_failure_when_all_of_it_is_checked(
+    folder: Path,
+) -> None:
+    write(folder, "m.meta", entry("a", size="3"), entry("b", size="many"))
+    for report in ((), ("--quiet",), ("--warn",)):
+        done = run(folder, "-c", *report, "m.meta")
+        assert done.code == 1
+        assert "[1]: size is not a number of bytes" in done.err
+    assert run(folder, "-c", "--status", "m.meta").err == ""
+
+
+def test_a_logical_name_that_no_file_can_have_spoils_the_meta_file(folder: Path) -> None:
+    (folder / "m.meta").write_text('[{"_id": "a\\ud800", "_attributes": {}}]')
+    for arguments in (("-c", "m.meta"), ("diff", "m.meta", "m.meta")):
+        done = run(folder, *arguments)
+        assert done.code == 65
+        assert '"_id" is not a logical name' in done.err

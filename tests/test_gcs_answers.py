@@ -10,7 +10,7 @@ import pytest
 from gcs_tools import at, gcs_store, nobody
 from servers.scripted import BODY, CLOSE, answer, scripted
 from wf.credentials.kinds import AccessKey, Anonymous, Bearer, Google, Secret
-from wf.protocols.conformance_tools import begun, content, digest_of, digests_for, drained, written
+from wf.protocols.conformance_tools import begun, content, digest_of, digests_for, drained, refused, written
 from wf.protocols.errors import (
     Broken,
     Busy,
@@ -422,6 +422,20 @@ def test_a_key_of_the_customers_goes_with_every_chunk(tls_files: TlsFiles) -> No
         with closing(gcs_store(credential, tls=trust)) as store:
             written(store, at("b/k"), data)
         assert [request.headers["x-goog-encryption-key"] for request in service.requests] == [KEY] * 4
+
+
+def test_a_key_of_the_customers_does_not_follow_a_session_to_another_server(tls_files: TlsFiles) -> None:
+    trust, data = tls_context({"SSL_CERT_FILE": str(tls_files.ca)}), content(CHUNK_BYTES + 1)
+    with (
+        scripted(certificate=tls_files.server) as stranger,
+        scripted(certificate=tls_files.server) as service,
+    ):
+        service.scripts = [said("404 No", "notFound"), session(stranger)]
+        credential = nobody(service.url, encryption_key=Secret(KEY))
+        with closing(gcs_store(credential, tls=trust)) as store:
+            error = refused(lambda: written(store, at("b/k"), data), Misconfigured)
+        assert stranger.requests == []
+        assert KEY not in error.what
 
 
 def test_a_key_of_the_customers_goes_nowhere_without_tls_and_must_be_one() -> None:

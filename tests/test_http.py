@@ -456,7 +456,7 @@ class TestWriting:
             [BODY, answer(b"", *fields, status="201 Created")], [BODY, answer(b"body", *fields)]
         ) as server:
             receipt = written(store, at(server, "/a"), b"abcd")
-            assert receipt == (None, '"v1"', (Digest("sha256", hashlib.sha256(b"abcd").digest()),))
+            assert receipt[:3] == (None, '"v1"', (Digest("sha256", hashlib.sha256(b"abcd").digest()),))
             assert written(store, at(server, "/a"), b"abcd").digests == ()
             assert not any("digest" in name for name in server.requests[0].headers)
 

@@ -536,7 +536,7 @@ def test_an_unknown_algorithm_is_wrong_usage(folder: Path) -> None:
     [
         ("absent", 1, "[not-found]"),
         ("nosuch://host/file", 1, "no protocol for scheme 'nosuch' is built"),
-        ("irods://host/file", 1, "no protocol for scheme 'irods' is built yet"),
+        ("hpss://host/file", 1, "no protocol for scheme 'hpss' is built yet"),
         ("s3://bucket/key", 77, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
         ("file://$NOT_SET_HERE/a", 1, "$NOT_SET_HERE is not set or empty"),
     ],

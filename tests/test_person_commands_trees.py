@@ -127,7 +127,7 @@ def test_a_listing_that_fails_is_that_sources_failure(server: MemoryServer, tmp_
 
 
 def test_a_destination_that_cannot_be_used_is_told_before_anything_is_listed(server: MemoryServer) -> None:
-    found = planned(server, "memory://server/tree", "irods://server/new")
+    found = planned(server, "memory://server/tree", "hpss://server/new")
     (refused,) = found.refused
     assert isinstance(refused.error, errors.Unsupported)
     assert refused.error.end is errors.End.DESTINATION

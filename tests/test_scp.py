@@ -84,7 +84,7 @@ def test_a_transfer_there_and_back_through_the_engine(old: Sshd) -> None:
     local.write_bytes(data)
     there, back = place(old, "sub/there", scheme="scp"), old.folder / "back"
     first = execute([transfer(0, local, there, expected=sha256(data))], SFTP, credentials=Credentials({}))
-    assert first.statuses == ["done"]
+    assert (first.statuses, first[0].evidence) == (["done"], "size")
     second = execute(
         [transfer(0, there, back, expected=sha256(data), verify_remote=True)],
         SFTP,
@@ -125,6 +125,22 @@ def test_a_cut_connection_is_broken(old: Sshd) -> None:
         there = store()
         refused(lambda: drained(there.open_read(location)), Broken)
         there.close()
+
+
+def test_what_lost_bytes_is_not_published(old: Sshd, one_connection: None) -> None:
+    """Whatever shortened it between the last byte and the command that gives it its name."""
+    there = store()
+    (old.folder / "file").write_bytes(b"old")
+    writer = there.open_write(place(old, "file"), Incoming(1000))
+    writer.write(memoryview(bytes(1000)))
+    _, partial = sorted(old.folder.iterdir(), reverse=True)
+    partial.unlink()  # the far side goes on writing to a file without a name
+    partial.write_bytes(b"short")
+    error = refused(lambda: writer.commit(()), Broken)
+    writer.abort()
+    there.close()
+    assert "5 bytes are there" in error.what
+    assert (old.folder / "file").read_bytes() == b"old"
 
 
 def test_links_are_replaced_and_not_followed(old: Sshd) -> None:

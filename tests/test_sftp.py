@@ -195,6 +195,18 @@ def test_a_key_that_nobody_knows_is_denied(server: Sshd, keys: Keys) -> None:
     assert "SSH_PRIVATE_KEY_x" in error.what
 
 
+def test_a_wrong_password_is_denied_and_not_told(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with asyncssh_server(keys) as other:
+        use(other, monkeypatch)
+        wrong = Basic("somebody", Secret("canary"), name="somebody", origin="the test")
+        error = refused(lambda: store(credential=wrong).stat(place(other)), Denied)
+    assert "password" in error.remedy and "authorized_keys" not in error.remedy
+    assert "canary" not in repr(error) + error.what + error.remedy
+    assert capfd.readouterr().err == ""
+
+
 def test_a_wrong_pass_phrase_is_denied_and_not_told(server: Sshd, keys: Keys) -> None:
     credential = locked_key(keys, "another SECRET")
     error = refused(lambda: store(credential=credential).stat(place(server)), Denied)
@@ -352,6 +364,17 @@ def test_what_is_computed_when_it_is_read_has_no_size(server: Sshd) -> None:
     assert reader.size is None
     assert drained(reader).startswith(b"Name:")
     there.close()
+
+
+def test_a_folder_is_no_file_where_none_can_be_opened(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSH opens folders like files; asyncssh says nothing but `Failure`."""
+    with asyncssh_server(keys) as other:
+        use(other, monkeypatch)
+        there = store()
+        error = refused(lambda: there.open_read(place(other)), LocalRefused)
+        assert "folder" in error.what
+        assert drained(there.open_read(planted(other, "file", b"data"))) == b"data", "the wire still works"
+        there.close()
 
 
 def test_a_folder_is_no_file(server: Sshd) -> None:
@@ -620,7 +643,8 @@ def test_the_commands_know_the_scheme(server: Sshd, tmp_path: Path) -> None:
 
 
 def test_a_killed_command_is_gone_on_with(server: Sshd, tmp_path: Path) -> None:
-    data = content(32 << 20)
+    """In one stream: `test_sftp_parts.py` has one that goes in parts."""
+    data = content(15 << 20)
     (tmp_path / "file").write_bytes(data)
     with fault_proxy(server.port) as passing:
         server.trust(passing.port)
@@ -634,7 +658,7 @@ def test_a_killed_command_is_gone_on_with(server: Sshd, tmp_path: Path) -> None:
         killed.wait()
         sent = passing.bytes_up
         assert wf_transfer(tmp_path, "cp", "file", target).code == 0
-        assert passing.bytes_up - sent < len(data) - (4 << 20), "it went on"
+        assert passing.bytes_up - sent < len(data) - (7 << 20), "it went on"
     assert (server.folder / "file").read_bytes() == data
     assert leftovers(server.folder) == []
 

@@ -7,15 +7,15 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.faults import cut, fault_proxy, stall
+from servers.faults import Fault, cut, fault_proxy, stall
 from servers.sshd import PHRASE, Keys, Sshd, asyncssh_server, make_keys, sshd
+from sftp_tools import FAR
 from wf.credentials.kinds import Secret, SshKey
 from wf.protocols.conformance import StoreConformance, make_context
 from wf.protocols.locations import Location, parse_location
-from wf.protocols.registry import SFTP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wf.protocols.capability import Capability
     from wf.protocols.context import Context
@@ -48,7 +48,42 @@ class SftpConformance(StoreConformance):
 
     @pytest.fixture
     def capability(self) -> Capability:
-        return SFTP
+        return FAR
+
+    @pytest.fixture
+    def running(self) -> Sshd:
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def ssh(self, running: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", f"{running.path}:{os.environ['PATH']}")
+
+    @pytest.fixture
+    def place(self, running: Sshd) -> Location:
+        folder = running.folder / str(next(self._numbers))
+        folder.mkdir()
+        return parse_location(f"{running.url}{folder}")
+
+    @pytest.fixture
+    def denied_location(self, running: Sshd) -> Location:
+        """The account of somebody else."""
+        (running.folder / "secret").write_bytes(b"secret")
+        return parse_location(f"sftp://nobody-of-this-name@127.0.0.1:{running.port}{running.folder}/secret")
+
+    @pytest.fixture
+    def cut_location(self, running: Sshd) -> Iterator[Location]:
+        yield from self._through(running, "cut", cut)
+
+    @pytest.fixture
+    def stalled_location(self, running: Sshd) -> Iterator[Location]:
+        yield from self._through(running, "stalled", stall)
+
+    def _through(self, running: Sshd, name: str, fault: Callable[[int], Fault]) -> Iterator[Location]:
+        """A file behind a proxy that breaks the connection in its middle."""
+        (running.folder / name).write_bytes(bytes(100_000))
+        with fault_proxy(running.port, fault(50_000)) as faulty:
+            running.trust(faulty.port)
+            yield parse_location(f"sftp://{running.user}@127.0.0.1:{faulty.port}{running.folder}/{name}")
 
     def put(self, store: Store, location: Location, data: bytes) -> None:
         """A version is size and second, so that each needs a second of its own, and one that is long past."""
@@ -58,29 +93,9 @@ class SftpConformance(StoreConformance):
 
 
 class TestOpenSsh(SftpConformance):
-    @pytest.fixture(autouse=True)
-    def ssh(self, openssh: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", f"{openssh.path}:{os.environ['PATH']}")
-
     @pytest.fixture
-    def place(self, openssh: Sshd) -> Location:
-        folder = openssh.folder / str(next(self._numbers))
-        folder.mkdir()
-        return parse_location(f"{openssh.url}{folder}")
-
-    @pytest.fixture
-    def cut_location(self, openssh: Sshd) -> Iterator[Location]:
-        (openssh.folder / "cut").write_bytes(bytes(100_000))
-        with fault_proxy(openssh.port, cut(50_000)) as faulty:
-            openssh.trust(faulty.port)
-            yield parse_location(f"sftp://127.0.0.1:{faulty.port}{openssh.folder}/cut")
-
-    @pytest.fixture
-    def stalled_location(self, openssh: Sshd) -> Iterator[Location]:
-        (openssh.folder / "stalled").write_bytes(bytes(100_000))
-        with fault_proxy(openssh.port, stall(50_000)) as faulty:
-            openssh.trust(faulty.port)
-            yield parse_location(f"sftp://127.0.0.1:{faulty.port}{openssh.folder}/stalled")
+    def running(self, openssh: Sshd) -> Sshd:
+        return openssh
 
 
 class TestParamiko(TestOpenSsh):
@@ -99,32 +114,30 @@ def asyncssh(keys: Keys) -> Iterator[Sshd]:
 
 
 class TestAsyncSsh(SftpConformance):
-    @pytest.fixture(autouse=True)
-    def ssh(self, asyncssh: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", f"{asyncssh.path}:{os.environ['PATH']}")
+    @pytest.fixture
+    def running(self, asyncssh: Sshd) -> Sshd:
+        return asyncssh
 
     @pytest.fixture
-    def place(self, asyncssh: Sshd) -> Location:
-        folder = asyncssh.folder / str(next(self._numbers))
-        folder.mkdir()
-        return parse_location(f"{asyncssh.url}{folder}")
+    def denied_location(self) -> None:
+        """It takes the key of its tests for everybody's."""
+        return
 
 
 class TestWithoutSubsystem(SftpConformance):
     """Spoken to as the old scp did."""
 
-    @pytest.fixture(autouse=True)
-    def ssh(self, old: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", f"{old.path}:{os.environ['PATH']}")
+    @pytest.fixture
+    def running(self, old: Sshd) -> Sshd:
+        return old
 
     @pytest.fixture
     def capability(self) -> Capability:
-        return SFTP._replace(
-            read_range=False, read_version=False, write_needs_size=True, write_resume=False, list=False
+        return FAR._replace(
+            read_range=False,
+            read_version=False,
+            write_needs_size=True,
+            write_resume=False,
+            write_parts=False,
+            list=False,
         )
-
-    @pytest.fixture
-    def place(self, old: Sshd) -> Location:
-        folder = old.folder / str(next(self._numbers))
-        folder.mkdir()
-        return parse_location(f"scp://{old.user}@127.0.0.1:{old.port}{folder}")

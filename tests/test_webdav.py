@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -111,6 +112,34 @@ def test_missing_folders_are_made_level_by_level(dav: Apache, store: WebdavStore
     assert (dav.root / place / "a/b/c/file").read_bytes() == b"deep"
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [["405 Method Not Allowed"], ["409 Conflict", "405 Method Not Allowed", "201 Created"]],
+    ids=["the folder", "the one above it"],
+)
+def test_a_folder_that_somebody_else_makes_meanwhile_is_there(store: WebdavStore, folders: list[str]) -> None:
+    """Many files of one batch go to a new folder at once: each is told that it is missing, and one of them makes it."""
+    missing = answer(status="409 Conflict")
+    stored = answer(status="201 Created")
+    held = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
+    made = [answer(status=status) for status in folders]
+    with scripted(missing, *made, stored, held, stored) as server:
+        whole(store, at(f"dav://127.0.0.1:{server.port}/a/b/file"), b"content")
+
+        methods = [request.line.split()[0] for request in server.requests]
+        assert methods == ["PUT", *(["MKCOL"] * len(folders)), "PUT", "HEAD", "MOVE"]
+
+
+@pytest.mark.parametrize("write", [whole, written], ids=["whole", "in pieces"])
+def test_a_folder_that_was_made_and_removed_is_made_again(
+    dav: Apache, store: WebdavStore, place: str, write: Callable[..., Receipt]
+) -> None:
+    for _ in range(2):
+        write(store, at(dav.dav(f"{place}/a/b/file")), b"the content")
+        assert (dav.root / place / "a/b/file").read_bytes() == b"the content"
+        shutil.rmtree(dav.root / place / "a")
+
+
 def test_a_file_replaces_another_but_never_a_folder(dav: Apache, store: WebdavStore, place: str) -> None:
     location = at(dav.dav(f"{place}/name"))
     whole(store, location, b"old")
@@ -206,6 +235,28 @@ def test_two_uploads_of_one_name_do_not_meet(dav: Apache, store: WebdavStore, pl
 
     assert (dav.root / place / "file").read_bytes() == b"ours again"
     assert partial.read_bytes() == b"another's"
+
+
+def test_an_upload_that_a_server_fails_is_removed_and_not_sent_under_another_name(store: WebdavStore) -> None:
+    """What a server keeps of it when its disk is full lies under the first name."""
+    failed, gone = answer(status="500 Internal Server Error"), answer(status="204 No Content")
+    with scripted(failed, answer(status="201 Created"), failed, gone) as server:
+        refused(lambda: whole(store, at(f"dav://127.0.0.1:{server.port}/a/file"), b"content"), ServerFault)
+
+        said = [request.line.split()[:2] for request in server.requests]
+        assert [method for method, _ in said] == ["PUT", "MKCOL", "PUT", "DELETE"]
+        assert len({name for method, name in said if method != "MKCOL"}) == 1
+
+
+def test_an_upload_whose_name_is_locked_goes_under_another_name(store: WebdavStore) -> None:
+    locked, made = answer(status="423 Locked"), answer(status="201 Created")
+    held = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
+    absent = answer(status="404 Not Found")
+    with scripted(locked, absent, made, held, made) as server:
+        whole(store, at(f"dav://127.0.0.1:{server.port}/file"), b"content")
+
+        puts = [request.line.split()[1] for request in server.requests if request.line.startswith("PUT")]
+        assert len(set(puts)) == 2
 
 
 @pytest.mark.parametrize("write", [whole, written], ids=["whole", "in pieces"])
@@ -315,6 +366,15 @@ def test_the_index_page_of_a_folder_is_not_taken_for_a_file(
     refused(lambda: drained(store.open_read(at(f"{wsgi_service.url}/{place}"))), LocalRefused)
 
 
+def test_a_folder_is_named_so_where_the_server_only_redirects_to_it(
+    dav: Apache, store: WebdavStore, place: str
+) -> None:
+    """Apache and nginx lead from a folder's name to the name with a slash, and refuse to show that."""
+    error = refused(lambda: store.open_read(at(dav.dav(place))), LocalRefused)
+
+    assert "is a folder" in error.what
+
+
 def test_a_web_page_is_a_file_like_others(dav: Apache, store: WebdavStore, place: str) -> None:
     whole(store, at(dav.dav(f"{place}/page")), b"<html>")
 
@@ -330,6 +390,13 @@ def test_a_tree_is_walked_folder_by_folder(dav: Apache, store: WebdavStore, plac
 
     assert found == ["a", "a/b", "a/b/file"]
     assert [seen.depth for seen in dav.requests()] == ["1", "1", "1"]
+
+
+def test_a_folder_may_be_named_with_a_dot_behind_it(dav: Apache, store: WebdavStore, place: str) -> None:
+    """`cp -r SOURCE/.` copies what is in the folder."""
+    whole(store, at(dav.dav(f"{place}/a/file")), b"content")
+
+    assert [entry.path for entry in store.list(at(dav.dav(f"{place}/a/.")), recursive=True)] == ["file"]
 
 
 def test_what_is_no_folder_is_not_listed(dav: Apache, store: WebdavStore, place: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from servers.apache import PASSWORD, TOKEN, USER
-from servers.faults import cut, fault_proxy, stall
+from servers.faults import Fault, cut, fault_proxy, stall
 from webdav_servers import aged, apache_service, at, dav, fresh, nginx_service, wsgi_service, xrootd_service
 from wf.credentials.kinds import Basic, Bearer, Certificate, Secret
 from wf.protocols.capability import Publish
@@ -16,7 +16,7 @@ from wf.protocols.registry import WEBDAV
 from wf.protocols.tls import tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from servers.apache import Apache
@@ -47,6 +47,22 @@ class WebdavConformance(StoreConformance):
         super().put(store, location, data)
         aged(self.root)
 
+    @pytest.fixture
+    def cut_location(self, place: Location) -> Iterator[Location]:
+        yield from self._through(place, "cut", cut)
+
+    @pytest.fixture
+    def stalled_location(self, place: Location) -> Iterator[Location]:
+        yield from self._through(place, "stalled", stall)
+
+    def _through(self, place: Location, name: str, fault: Callable[..., Fault]) -> Iterator[Location]:
+        """A file behind a proxy that breaks the connection in its middle."""
+        (self.root / name).write_bytes(bytes(100_000))
+        port = int(place.host.rpartition(":")[2])
+        plain = place.scheme in ("webdav", "dav")
+        with fault_proxy(port, fault(50_000, body=plain)) as faulty:
+            yield at(place.below(name).url.replace(f":{port}/", f":{faulty.port}/"))
+
 
 class TestApache(WebdavConformance):
     @pytest.fixture(autouse=True)
@@ -63,18 +79,6 @@ class TestApache(WebdavConformance):
     def denied_location(self, dav: Apache, folder: str) -> Location:
         (self.root / "secret").write_bytes(b"secret")
         return at(dav.dav(f"{folder}/secret", place="basic"))
-
-    @pytest.fixture
-    def cut_location(self, dav: Apache, folder: str) -> Iterator[Location]:
-        (self.root / "cut").write_bytes(bytes(100_000))
-        with fault_proxy(dav.port, cut(50_000, body=True)) as faulty:
-            yield at(f"webdav://127.0.0.1:{faulty.port}/dav/{folder}/cut")
-
-    @pytest.fixture
-    def stalled_location(self, dav: Apache, folder: str) -> Iterator[Location]:
-        (self.root / "stalled").write_bytes(bytes(100_000))
-        with fault_proxy(dav.port, stall(50_000, body=True)) as faulty:
-            yield at(f"webdav://127.0.0.1:{faulty.port}/dav/{folder}/stalled")
 
 
 _WAYS = {
@@ -100,16 +104,11 @@ class TestApacheWithCredentials(TestApache):
         return at(dav.dav(folder, scheme="webdavs", place=way))
 
     @pytest.fixture
-    def denied_location(self, way: str) -> None:
-        return None
-
-    @pytest.fixture
-    def cut_location(self, way: str) -> None:
-        return None
-
-    @pytest.fixture
-    def stalled_location(self, way: str) -> None:
-        return None
+    def denied_location(self, dav: Apache, folder: str, way: str) -> Location:
+        """Where another kind of credential is asked for."""
+        (self.root / "secret").write_bytes(b"secret")
+        other = "basic" if way == "client" else "client"
+        return at(dav.dav(f"{folder}/secret", scheme="webdavs", place=other))
 
 
 class TestWsgiDav(WebdavConformance):
@@ -119,6 +118,11 @@ class TestWsgiDav(WebdavConformance):
         self.root = wsgi_service.root / name
         return at(f"{wsgi_service.url}/{name}")
 
+    @pytest.fixture
+    def denied_location(self, wsgi_service: WsgiDav) -> Location:
+        (wsgi_service.root / "digest" / "secret").write_bytes(b"secret")
+        return at(f"{wsgi_service.url}/digest/secret")
+
 
 class TestNginx(WebdavConformance):
     @pytest.fixture
@@ -126,6 +130,10 @@ class TestNginx(WebdavConformance):
         name = fresh(nginx_service.root / "ext")
         self.root = nginx_service.root / "ext" / name
         return at(f"webdav://127.0.0.1:{nginx_service.port}/ext/{name}")
+
+    @pytest.fixture
+    def denied_location(self, nginx_service: Nginx) -> Location:
+        return at(f"webdav://127.0.0.1:{nginx_service.port}/closed/secret")
 
 
 class TestNginxWithoutMove(WebdavConformance):
@@ -163,6 +171,12 @@ class TestXrootd(WebdavConformance):
         name = fresh(xrootd_service.roots[0] / "open")
         self.root = xrootd_service.roots[0] / "open" / name
         return at(xrootd_service.url(f"open/{name}"))
+
+    @pytest.fixture
+    def denied_location(self, xrootd_service: XrootdDav) -> Location:
+        (xrootd_service.roots[0] / "closed").mkdir(exist_ok=True)
+        (xrootd_service.roots[0] / "closed" / "secret").write_bytes(b"secret")
+        return at(xrootd_service.url("closed/secret"))
 
     @pytest.mark.parametrize(("start", "length"), [(1, None), (0, 10), (5, 10), (3145744, 100)])
     def test_a_range_is_read(

@@ -12,11 +12,11 @@ from command_runs import wf_transfer
 from servers.scripted import BODY, answer, scripted
 from webdav_servers import apache_service, at, dav, fresh, xrootd_service
 from wf.credentials.kinds import Anonymous, Basic, Bearer, Certificate, Credential, Secret
-from wf.protocols.conformance_tools import content, make_context, refused, written
+from wf.protocols.conformance_tools import content, make_context, refused, within_guard, written
 from wf.protocols.errors import Broken, LocalRefused, NotFound, Unsupported
 from wf.protocols.tls import tls_context
 from wf.protocols.webdav import WebdavStore
-from wf.protocols.webdav_copy import send
+from wf.protocols.webdav_copy import fetch, send
 from wf.protocols.webdav_leave import leave_for
 from wf.protocols.webdav_names import over_http
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from servers.tls import TlsFiles
     from servers.xrootd_dav import XrootdDav
     from wf.protocols.locations import Location
+    from wf.protocols.values import Receipt
 
     Chosen = Callable[[Location, str], Credential]
 
@@ -39,10 +40,10 @@ TOKEN = Bearer(Secret("a-token-of-one-host"), name="token", origin="the test")
 OTHER = Bearer(Secret("a-token-of-another"), name="other", origin="the test")
 
 
-def store_of(tls_files: TlsFiles, credential: Credential | Chosen) -> WebdavStore:
+def store_of(tls_files: TlsFiles, credential: Credential | Chosen, **options: float) -> WebdavStore:
     client = credential if isinstance(credential, Certificate) else None
     trust = tls_context({"SSL_CERT_FILE": str(tls_files.ca)}, client)
-    return WebdavStore(make_context(credential=credential, tls=trust))
+    return WebdavStore(make_context(credential=credential, tls=trust, **options))
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_the_plan_has_one_server_fetch_from_the_other(
 
     done = run_batch(tmp_path, tls_files, source, at(xrootd_service.url(f"open/{there}/to", 1)))
 
-    assert (done["route"], done["evidence"]) == ("third-party-copy", "size")
+    assert (done["route"], done["evidence"]) == ("third-party-copy", "checksum")
     assert (xrootd_service.roots[1] / "open" / there / "to").read_bytes() == content(MIB)
 
 
@@ -213,12 +214,12 @@ def said(text: str) -> bytes:
     return answer(text.encode(), "Content-Type: text/perf-marker-stream", status="202 Accepted")
 
 
-def between(tls_files: TlsFiles, source: Scripted, destination: Scripted) -> None:
-    store = store_of(tls_files, Anonymous())
+def between(tls_files: TlsFiles, source: Scripted, destination: Scripted, **options: float) -> Receipt | None:
+    store = store_of(tls_files, Anonymous(), **options)
     try:
-        store.copy(
+        return store.copy(
             at(f"davs://127.0.0.1:{source.port}/from"), at(f"davs://127.0.0.1:{destination.port}/to"), ""
-        )
+        ).receipt
     finally:
         store.close()
 
@@ -272,6 +273,38 @@ def test_a_success_that_left_too_little_is_broken(tls_files: TlsFiles) -> None:
         assert "0 of 7 bytes" in error.what
 
 
+def test_a_copy_that_stays_where_it_is_is_given_up(tls_files: TlsFiles) -> None:
+    """The server goes on telling that it is there, as it would for ever."""
+    head = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n"
+    marker = b"%x\r\n%s\r\n" % (len(MARKER), MARKER.encode())
+    with (
+        scripted(THERE, certificate=tls_files.server) as source,
+        scripted([head, *([marker] * 1_000_000)], DELETED, certificate=tls_files.server) as destination,
+    ):
+        error = refused(
+            lambda: within_guard(lambda: between(tls_files, source, destination, stall=0.05)), Broken
+        )
+
+        assert "3 bytes were copied" in error.what
+
+
+@pytest.mark.parametrize("told", ["adler32=0a0b0c0d", "md5=XrY7u+Ae7tCTyyK7j1rNww=="])
+def test_a_checksum_that_both_servers_tell_is_evidence(tls_files: TlsFiles, told: str) -> None:
+    with (
+        scripted(THERE, answer(b"7 bytes", f"Digest: {told}"), certificate=tls_files.server) as source,
+        scripted(
+            said("success: Created"),
+            answer(b"7 bytes", "Digest: adler32=0a0b0c0d"),
+            MADE,
+            certificate=tls_files.server,
+        ) as destination,
+    ):
+        receipt = between(tls_files, source, destination)
+
+    assert receipt is not None
+    assert receipt.compared is told.startswith("adler32")
+
+
 def test_a_copy_with_another_checksum_is_broken(tls_files: TlsFiles) -> None:
     with (
         scripted(
@@ -319,6 +352,24 @@ def test_a_token_that_both_are_shown_may_be_handed_over(tls_files: TlsFiles) -> 
         store.close()
 
     assert fields == (("TransferHeaderAuthorization", "Bearer a-token-of-one-host"),)
+
+
+def test_leave_does_not_follow_a_redirect(tls_files: TlsFiles) -> None:
+    """The server that was asked to fetch leads to another one, which would be given the token of both."""
+    pair = tls_files.server
+    with scripted(MADE, certificate=pair) as stranger:
+        away = answer(b"", f"Location: {stranger.url}/to", status="307 Temporary Redirect")
+        with scripted(THERE, answer(status="405 Not Allowed"), certificate=pair) as source:
+            with scripted(away, certificate=pair) as destination:
+                store = store_of(tls_files, TOKEN)
+                here = over_http(at(f"davs://127.0.0.1:{source.port}/from"))
+                there = over_http(at(f"davs://127.0.0.1:{destination.port}/to"))
+
+                refused(lambda: fetch(store, here, there), Unsupported)
+                store.close()
+
+                assert "transferheaderauthorization" in destination.requests[-1].headers
+        assert stranger.requests == []
 
 
 def test_a_macaroon_for_one_file_is_handed_over_instead(tls_files: TlsFiles) -> None:

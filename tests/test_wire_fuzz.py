@@ -62,7 +62,7 @@ class Received:
         view = memoryview(bytearray(size))
         try:
             head = receive_head(connection, view)
-            answer = Answer(lambda: "GET", method, connection, view, head, kept.append)
+            answer = Answer(lambda: "GET", method, connection, view, head, lambda: kept.append(1))
             self.status = answer.status
             while part := answer.read():
                 self.body += part

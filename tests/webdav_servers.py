@@ -84,6 +84,7 @@ def nginx_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     (root / "ext").mkdir()
     places = (
         "location /ext/ { dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; }\n"
+        "location /closed/ { deny all; }\n"
         "location /fixed/ { dav_methods PUT DELETE MKCOL; dav_ext_methods PROPFIND OPTIONS; }\n"
     )
     (root / "fixed").mkdir()

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "stat": "show size, version, time and digests of one name",
     "protocols": "show which schemes work here and what each can do",
     "doctor": "look at this installation and machine, and say what to put right",
+    "globus": "log in to Globus, for jobs that run later; or log out",
     "completion": "print the completion script for a shell",
     "man": "print the manual page",
 }

@@ -15,7 +15,7 @@ from ..protocols.errors import (
     Unverified,
 )
 from .existing import already_there
-from .planning import capability_of, decision
+from .planning import decision
 from .pouring import Pour, pour
 from .publishing import is_stream, verified_further
 from .pump import Hashing, pump
@@ -44,6 +44,12 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
     assert isinstance(transfer, Transfer)
     if transfer.verify_remote and transfer.expected is None:
         raise nothing_to_verify()
+    if work.spool is None and _may_be_tree(work, worker):
+        from .trees import copy_tree, trees_of
+
+        trees = trees_of(work, worker)
+        if trees != (None, None):
+            return copy_tree(transfer, work, worker, budget, trees)
     if work.spool is None:
         present = already_there(transfer, work, worker)
         if present is not None:
@@ -65,6 +71,12 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
     return _verified_stream(transfer, work, worker, route)
 
 
+def _may_be_tree(work: Work, worker: Worker) -> bool:
+    """One end can stand for a whole folder."""
+    ends = (work.replica, work.destination)
+    return any(end is not None and not end.is_local and worker.can(end).trees for end in ends)
+
+
 def _onto_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again | Handed:
     """Onto a device or FIFO bytes are written, whatever was to be put in its place."""
     if route is Route.MOVE:
@@ -74,7 +86,7 @@ def _onto_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -
 
 def _stage_what_can_be_read_once(work: Work, worker: Worker) -> None:
     """A FIFO's size is known when it has been read, and then it is empty: it goes to the spool in the first attempt."""
-    if not capability_of(worker.plan, work.destination).write_needs_size or work.source is None:
+    if not worker.can(work.destination).write_needs_size or work.source is None:
         return
     work.stage = work.stage or is_stream(work.source, worker)
 

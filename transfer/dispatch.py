@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     Key = tuple[str, str]
     Item: TypeAlias = Request | Work | Task | Parting
 
+_LOGINS: Final = 5
+"""As many times as long as a login takes, work must last for another one to be worth it."""
 SLICE: Final = 0.1
 """Seconds after which a worker leaves a lane if other lanes have work."""
 _NEVER: Final = float("inf")
@@ -59,11 +61,13 @@ def _gates_of(key: Key) -> tuple[str, ...]:
 class Lane:
     """The queue between two endpoints."""
 
-    __slots__ = ("alone", "entered", "gates", "inside", "key", "queue", "searched")
+    __slots__ = ("ahead", "alone", "entered", "gates", "inside", "key", "queue", "searched")
 
-    def __init__(self, key: Key, *, alone: bool = False) -> None:
+    def __init__(self, key: Key, *, alone: bool = False, ahead: int = 1) -> None:
         self.key = key
         self.gates = _gates_of(key)
+        self.ahead = ahead
+        """How many of its requests a worker takes at a time, when they may be announced to the source."""
         self.queue: deque[Item] = deque()
         self.alone = alone
         """One worker at a time: what lies here probably goes into one task of a service."""
@@ -82,7 +86,7 @@ class Entry:
     have another choice are to be taken out.
     """
 
-    __slots__ = ("cooling", "down", "lane", "left", "until")
+    __slots__ = ("cooling", "down", "lane", "left", "run", "until")
 
     def __init__(
         self, lane: Lane, until: float, *, down: str | None = None, cooling: str | None = None
@@ -93,6 +97,8 @@ class Entry:
         self.cooling = cooling
         self.left = len(lane.queue)
         """How many requests are still to be looked at for another choice."""
+        self.run: deque[Work] = deque()
+        """What this worker will do next; announced to the source."""
 
     @property
     def holds_places(self) -> bool:
@@ -116,6 +122,8 @@ class Dispatcher:
         """How many requests each endpoint has answered since its limit was last looked at."""
         self._looked: dict[str, float] = {}
         """When that was."""
+        self._logins: dict[str, float] = {}
+        """Seconds that another connection to an endpoint needs before it is of use."""
         self._heap: list[tuple[float, int, Work | Task]] = []
         self._due = _NEVER
         """When the first of the heap is."""
@@ -198,12 +206,42 @@ class Dispatcher:
             return None
         if entry.holds_places and not self._may_stay(lane):
             return None
+        if lane.ahead > 1 and entry.holds_places and (work := self._of_run(entry)) is not None:
+            return work
         item = _with_choice(entry) if entry.cooling is not None else _taken(lane)
         if item is None:
             return None
         if isinstance(item, (Transfer, MakeDirectory, Remove)):
             return Work(item, self._plan.settings.seed, time.monotonic())
         return item
+
+    def _ahead(self, key: Key) -> int:
+        """How many requests of a lane a worker takes at a time. The module is for services only."""
+        if not key[0]:
+            return 1
+        from .runs import ahead_of
+
+        return ahead_of(self._plan, *key)
+
+    def _of_run(self, entry: Entry) -> Work | None:
+        """The next request of the worker's run, which is lengthened before it ends; None where there is no run."""
+        lane, run = entry.lane, entry.run
+        known, longer = bool(run), False
+        if len(run) <= lane.ahead // 2 and all(self._gates[name].proven for name in lane.gates):
+            # As much as leaves enough for the others, so that all end at the same time.
+            from .runs import lengthen
+
+            share = min(lane.ahead - len(run), len(lane.queue) // (2 * max(1, lane.inside)))
+            longer = share > 1 and lengthen(run, lane.queue, share, self._plan.settings.seed)
+        if not run:
+            return None
+        work = run.popleft()
+        work.announced = known
+        if longer:
+            work.ahead = tuple(one.source for one in (work, *run) if one.source is not None)
+        if not work.attempts:
+            work.began = time.monotonic()
+        return work
 
     def gather(self, entry: Entry, most: int) -> list[Work]:
         """Up to `most` further requests of the lane, for one task of a service."""
@@ -228,6 +266,8 @@ class Dispatcher:
     def leave(self, entry: Entry) -> None:
         """Gives the worker's places at both endpoints back."""
         with self._lock:
+            entry.lane.queue.extendleft(reversed(entry.run))
+            entry.run.clear()
             if entry.holds_places:
                 entry.lane.inside -= 1
                 for name in entry.lane.gates:
@@ -250,6 +290,8 @@ class Dispatcher:
     def answered(self, key: Key, waited: float = 0.0) -> bool:
         """Both endpoints did what was asked, after `waited` seconds (`gates.succeeded`); True if there is more room now."""
         more = False
+        lane = self._lanes.get(key)
+        in_line = lane is not None and lane.ahead > 1
         for name in _gates_of(key):
             gate = self._gates.get(name)
             if gate is None:
@@ -258,10 +300,24 @@ class Dispatcher:
             if gate.strikes or not gate.proven or 0 < waited < gate.nearest:
                 with self._lock:
                     before = self._gate(name)
-                    self._gates[name] = gates.succeeded(before, waited)
+                    gate = gates.succeeded(before, waited)
+                    if name in self._logins:
+                        gate = gate._replace(limit=before.limit)  # one request is no reason to log in again
+                    self._gates[name] = gates.narrowed(gate) if in_line and waited else gate
                     more = more or self._gates[name].limit > before.limit
                     self._wake()
+            elif not waited and gate.limit < gate.start:
+                with self._lock:
+                    self._gates[name] = gates.widened(self._gate(name))
+                    self._wake()
         return more
+
+    def logged_in(self, key: Key, seconds: float) -> None:
+        """One of both endpoints took that long to let somebody in."""
+        with self._lock:
+            for name in _gates_of(key):
+                self._logins[name] = min(seconds, self._logins.get(name, seconds))
+                self._answers[name], self._looked[name] = 0, time.monotonic()
 
     def adapt(self, now: float, *, idle: bool) -> None:
         """Call it a few times a second: lets endpoints have more requests if the processor was `idle`."""
@@ -302,17 +358,26 @@ class Dispatcher:
             self._answers[name], self._looked[name] = 0, now
             return
         passed = now - self._looked.setdefault(name, now)
-        if answers < gate.limit or passed <= 0:
+        if answers < gate.limit or passed <= self._logins.get(name, 0.0):
             return
         rate = answers / passed
         gate = gates.shrunk(gate, rate)
-        self._gates[name] = gates.grown(gate, now, rate) if idle else gate
+        grows = idle and not self._soon_over(name, rate)
+        self._gates[name] = gates.grown(gate, now, rate) if grows else gate
         self._answers[name], self._looked[name] = 0, now
+
+    def _soon_over(self, name: str, rate: float) -> bool:
+        """What waits for the endpoint takes hardly longer than logging in once more, which both sides pay for."""
+        login = self._logins.get(name, 0.0)
+        if not login:
+            return False
+        left = sum(len(lane.queue) for lane in self._rotation if name in lane.gates)
+        return left < _LOGINS * login * rate
 
     def _queue(self, key: Key, item: Item) -> None:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, alone=self._has_service(key))
+            lane = self._lanes[key] = Lane(key, alone=self._has_service(key), ahead=self._ahead(key))
         if not lane.queue and lane not in self._rotation:
             self._rotation.append(lane)
         lane.queue.append(item)
@@ -370,6 +435,9 @@ class Dispatcher:
             capability = self._plan.registry.capability(scheme) or _UNKNOWN
             most = capability.connections_most
             gate = gates.fresh(capability.connections_start, most, self._plan.settings.rounds)
+            if capability.ahead > 1:
+                # One alone finds out fastest how far away it is, and whether a line of requests will do.
+                gate = gate._replace(limit=1)
             self._gates[name] = gate
         return gate
 

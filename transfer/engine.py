@@ -237,7 +237,8 @@ class Engine:
         worker.meter.finished += worker.meter.moved
         worker.meter.moved = 0
         began, clock = time.time(), time.monotonic()
-        worker.worked = time.thread_time()
+        logged_in = worker.context.logging_in
+        worker.worked = time.thread_time() + logged_in
         if parting is not None:
             began, clock = parting.began, parting.clock
         worker.busy = True
@@ -265,6 +266,8 @@ class Engine:
                 )
             self.dispatcher.again(work, result.seconds)
             return
+        if worker.context.logging_in > logged_in:
+            self.dispatcher.logged_in(key, worker.context.logging_in - logged_in)
         if self.dispatcher.answered(key, self._waited(worker, result, clock)):
             self.nudge.set()
         self.succeeded(work, result, began, clock)
@@ -278,10 +281,11 @@ class Engine:
         self._finish(work, done_outcome(work, copied))
 
     def _waited(self, worker: Worker, result: Copied, clock: float) -> float:
-        """Seconds that a small request took without working; 0 for one whose bytes may have taken the time."""
+        """Seconds that a small request took without working or logging in; 0 for one whose bytes may have taken the time."""
         if result.bytes > SMALL:
             return 0.0
-        return time.monotonic() - clock - (time.thread_time() - worker.worked)
+        worked = time.thread_time() + worker.context.logging_in - worker.worked
+        return time.monotonic() - clock - worked
 
     def _left_aside(self, work: Work, error: TransferError | None, clock: float) -> None:
         """The worker left a file to others; `work` is no longer its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..protocols.errors import End, Exists, NotFound, TransferError, Unsupported
-from .planning import capability_of, existing_policy
+from .planning import existing_policy
 from .publishing import stored_digest
 from .routes import Route
 from .settings import Evidence, Existing
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def already_there(transfer: Transfer, work: Work, worker: Worker) -> Copied | None:
     """The finished copy when the destination already has the content; None when it is to be written."""
     destination = work.destination
-    capability = capability_of(worker.plan, destination)
+    capability = worker.can(destination)
     policy = existing_policy(worker.plan.settings, capability)
     if policy is Existing.OVERWRITE or work.handle:
         return None

@@ -81,6 +81,20 @@ def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
     return gate._replace(proven=True, strikes=0, limit=limit)
 
 
+def narrowed(gate: Gate) -> Gate:
+    """After a small request that was announced: near by, a line of requests keeps this machine busy alone.
+
+    A second worker would only wait for the interpreter lock, and take it away.
+    """
+    near = gate.proven and not gate.borne and gate.limit <= gate.start and gate.nearest < FAR
+    return gate._replace(limit=1) if near else gate
+
+
+def widened(gate: Gate) -> Gate:
+    """After a large request, during which others can work: as many at a time as in the beginning."""
+    return gate._replace(limit=gate.start) if gate.limit < gate.start and not gate.borne else gate
+
+
 def useful(gate: Gate, rate: float) -> int:
     """How many requests at a time are worth it when `rate` are answered in a second."""
     if not gate.nearest:

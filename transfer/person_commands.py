@@ -213,6 +213,15 @@ def _doctor(parser: ArgumentParser, options: Namespace, environment: Environment
     return exit_of(facts)
 
 
+def _globus(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
+    from .globus_login import run
+
+    what, *collections = options.words or [""]
+    if what not in ("login", "logout") or (what == "logout" and collections):
+        parser.error("write `login`, perhaps with collections, or `logout`")
+    return run(what, collections, options.client_id, environment)
+
+
 def _completion(parser: ArgumentParser, options: Namespace, environment: Environment) -> int:
     from .completion import script
 
@@ -241,6 +250,7 @@ _COMMANDS: Final[dict[str, Callable[[ArgumentParser, Namespace, Environment], in
     "stat": _stat,
     "protocols": _protocols,
     "doctor": _doctor,
+    "globus": _globus,
     "completion": _completion,
     "man": _man,
 }

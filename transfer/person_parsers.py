@@ -184,6 +184,22 @@ def _add_doctor(parser: ArgumentParser) -> None:
     parser.set_defaults(words=[])
 
 
+def _add_globus(parser: ArgumentParser) -> None:
+    _words(
+        parser,
+        "WORD",
+        "login, and collections (UUIDs) that jobs will use; or logout. A login is kept in "
+        "~/.config/wf-transfer/globus.json (mode 0600)",
+    )
+    parser.add_argument(
+        "--client-id",
+        metavar="UUID",
+        default="",
+        help="the native application to log in with; default: $GLOBUS_CLIENT_ID",
+    )
+    parser.add_argument("-d", "--debug", action="store_true", help="log what happens, and tracebacks")
+
+
 def _add_completion(parser: ArgumentParser) -> None:
     _words(parser, "SHELL", " or ".join(SHELLS))
 
@@ -200,6 +216,7 @@ _DEFINITIONS: Final[dict[str, tuple[str, Callable[[ArgumentParser], None]]]] = {
     "stat": ("[OPTION]... PLACE...", _add_stat),
     "protocols": ("[--json]", _add_protocols),
     "doctor": ("[--json]", _add_doctor),
+    "globus": ("login [COLLECTION]... | logout", _add_globus),
     "completion": ("|".join(SHELLS), _add_completion),
     "man": (f"[{'|'.join(PAGES)}]", _add_man),
 }

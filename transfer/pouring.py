@@ -5,12 +5,13 @@ Verification comes before commit, so that what is wrong is never published where
 
 from __future__ import annotations
 
+import math
 import time
 
 from ..checksum.digest import Digest, Hashes, sha256_of
 from ..protocols.context import BUFFER_BYTES
 from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
-from .planning import capability_of
+from .dispatch import gate_key
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
 from .resuming import hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
@@ -19,7 +20,7 @@ from .work import Again, Copied, Handed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..protocols.contract import Reader, Writer
+    from ..protocols.contract import Announcing, Reader, Writer
     from ..protocols.locations import Location
     from ..protocols.values import Incoming
     from .requests import Transfer
@@ -69,6 +70,8 @@ def pour(job: Pour) -> Copied | Again | Handed:
     source, worker = job.source, job.worker
     job.peeked = may_be_left(job)
     length = BUFFER_BYTES if job.peeked else None
+    if job.work.ahead or job.work.announced:
+        _announce(job.work, worker)
     try:
         reader = worker.store(source).open_read(source, length=length)
     except TransferError as error:
@@ -84,19 +87,39 @@ def pour(job: Pour) -> Copied | Again | Handed:
         reader.close()
 
 
+def _announce(work: Work, worker: Worker) -> None:
+    """Tells the source what will be read next, if that has changed."""
+    if work.announced:
+        worker.worked = (
+            -math.inf
+        )  # so that a wait that was shared with others is not taken for the way to the source
+    if work.ahead:
+        store: Announcing = worker.store(work.ahead[0])  # type: ignore[assignment]
+        store.announce(work.ahead)
+        work.ahead = ()
+
+
 def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed:
     compare_size(_expected_size(job), reader.size, job.source)
     try:
         view = reader.read()
     except TransferError as error:
         raise error.at(End.SOURCE, "read") from error.__cause__
-    if reader.size is None and capability_of(job.worker.plan, job.destination).write_needs_size:
+    if reader.size is None and job.worker.can(job.destination).write_needs_size:
         job.work.stage = True
         return Again()
     job.expected = _expected(job, reader)
     if reader.size is not None and len(view) == reader.size:
         return _pour_whole(job, reader, view)
+    if job.worker.can(job.source).ahead > 1:
+        _make_room(job)
     return _in_parts(job, reader, view) or _pour_stream(job, reader, view)
+
+
+def _make_room(job: Pour) -> None:
+    """A large file has begun to come: others need not wait for its end to learn that its source answers."""
+    if job.worker.crew is not None:
+        job.worker.crew.answered((gate_key(job.source), ""))
 
 
 def _in_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed | None:
@@ -104,7 +127,7 @@ def _in_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed | 
     worker, size = job.worker, reader.size
     if size is None or size < 2 * worker.plan.settings.part_bytes:
         return None
-    if not capability_of(worker.plan, job.destination).write_parts:
+    if not worker.can(job.destination).write_parts:
         return None
     from .part_opening import goes_in_parts
 

@@ -42,10 +42,13 @@ EXTRAS: Final = (
         False,
     ),
     Extra("gcs", ("google.auth", "google_crc32c"), "credentials for Google Cloud Storage, and its checksum"),
+    Extra("globus", ("globus_sdk",), "Globus, which does not work without"),
     Extra(
         "ssh", ("paramiko",), "passwords and pass phrases for SFTP, and SFTP where there is no ssh program"
     ),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
+    Extra("irods", ("irods",), "logins at iRODS that iinit left (.irodsA)"),
+    Extra("xrootd", ("XRootD",), "XRootD servers: the client library, and a checksum that costs little"),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
     Extra("crc", ("awscrt", "google_crc32c"), "crc32c and crc64nvme at the speed of the processor"),
     Extra("keyring", ("keyring",), "passwords, tokens and access keys of a desktop's keyring"),

@@ -20,7 +20,6 @@ from ..protocols.errors import (
     Unverified,
 )
 from ..protocols.values import Receipt
-from .planning import capability_of
 from .pump import Hashing, pump
 from .settings import Evidence
 from .verification import STRONG, judge_receipt, stored_differs
@@ -87,7 +86,7 @@ def undo(destination: Location, worker: Worker, receipt: Receipt) -> str:
 
     A device or FIFO holds nothing, and stays.
     """
-    if not capability_of(worker.plan, destination).remove:
+    if not worker.can(destination).remove:
         return destination.url
     store = worker.store(destination)
     try:
@@ -109,7 +108,7 @@ def after_cut(error: TransferError, destination: Location, worker: Worker, began
 
     Whatever is older than this attempt, or larger than what was sent, is not this attempt's and stays.
     """
-    capability = capability_of(worker.plan, destination)
+    capability = worker.can(destination)
     if capability.publish is Publish.ATOMIC or not capability.stat:
         return
     store = worker.store(destination)
@@ -132,7 +131,7 @@ def stored_digest(
     location: Location, worker: Worker, algorithm: str, *, read_back: bool = False
 ) -> tuple[Digest, Evidence]:
     """The digest of what is stored, by the server where it can, else (or with `read_back`) by reading it."""
-    capability = capability_of(worker.plan, location)
+    capability = worker.can(location)
     if algorithm in capability.digest and not read_back:
         digest = worker.store(location).digest(location, algorithm)
         if digest is not None:
@@ -142,7 +141,7 @@ def stored_digest(
 
 def hash_stored(location: Location, worker: Worker, algorithm: str) -> Digest:
     """The digest of what is stored at `location`, from reading it. Raises `Unverified` for what cannot be read back."""
-    capability, store = capability_of(worker.plan, location), worker.store(location)
+    capability, store = worker.can(location), worker.store(location)
     if not capability.read or is_stream(location, worker):
         raise Unverified(f"{location.shown} cannot be read back", step="verify")
     reader = store.open_read(location)
@@ -171,7 +170,7 @@ def _confirmed(
     """What the destination holds, if the answer to commit was lost and its own digest says that all is there."""
     if not isinstance(error, _ANSWER_LOST):
         return None
-    store, capability = worker.store(destination), capability_of(worker.plan, destination)
+    store, capability = worker.store(destination), worker.can(destination)
     try:
         entry = store.stat(destination) if capability.stat else None
         stored = store.digest(destination, "sha256") if "sha256" in capability.digest else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from ..checksum.digest import sha256_of
 from ..protocols.errors import End, Stopped, TransferError
 from ..protocols.values import MARK_DIGITS, Incoming
-from .planning import capability_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,18 +43,18 @@ def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incom
 
 def can_go_on(worker: Worker, source: Location, reader: Reader) -> bool:
     """The source can be read from its middle, and would say if it had changed."""
-    capability = capability_of(worker.plan, source)
+    capability = worker.can(source)
     known = reader.version is not None and reader.size is not None
     return known and capability.read_range and capability.read_version
 
 
 def may_be_left(job: Pour) -> bool:
     """A service's file of which a part may be here: it is not asked for as a whole, then, before that has been seen."""
-    if job.private or job.source.is_local or not capability_of(job.worker.plan, job.source).read_range:
+    if job.private or job.source.is_local or not job.worker.can(job.source).read_range:
         return False
     if job.work.unfinished is not None:
         return True
-    if not capability_of(job.worker.plan, job.destination).write_resume:
+    if not job.worker.can(job.destination).write_resume:
         return False
     store: Resuming = job.worker.store(job.destination)  # type: ignore[assignment]
     try:
@@ -66,7 +65,7 @@ def may_be_left(job: Pour) -> bool:
 
 def held_by(writer: Writer, incoming: Incoming, job: Pour) -> int:
     """How many bytes of the file the writer holds already."""
-    if not incoming.resume or not capability_of(job.worker.plan, job.destination).write_resume:
+    if not incoming.resume or not job.worker.can(job.destination).write_resume:
         return 0
     resuming: ResumingWriter = writer  # type: ignore[assignment]
     return resuming.held
@@ -99,7 +98,7 @@ def rest_of(job: Pour, held: int, version: str | None) -> Reader:
 
 def told_by_source(job: Pour) -> tuple[Digest, ...]:
     """The digests that the source itself tells of the whole file; an answer with its middle may not have them."""
-    if not capability_of(job.worker.plan, job.source).stat:
+    if not job.worker.can(job.source).stat:
         return ()
     try:
         return job.worker.store(job.source).stat(job.source).digests

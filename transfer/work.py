@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..checksum.digest import Digest
+    from ..protocols.capability import Capability
     from ..protocols.context import Context
     from ..protocols.contract import Store
     from ..protocols.errors import TransferError
@@ -83,6 +84,8 @@ class Work:
     """One request from its first attempt to its outcome. Only the worker that holds it touches it."""
 
     __slots__ = (
+        "ahead",
+        "announced",
         "attempts",
         "began",
         "crowded_out",
@@ -120,6 +123,10 @@ class Work:
         """The service refused to copy by itself."""
         self.stage = False
         """It turned out that the destination needs a spool file first."""
+        self.ahead: tuple[Location, ...] = ()
+        """What this worker will read from now on, this request's source first, if the source is to be told now."""
+        self.announced = False
+        """The source may have been told before: how long it takes to answer then means nothing."""
         self.crowded_out = 0
         """Attempts that a service refused while others of this run were there."""
         self.unfinished: Unfinished | None = None
@@ -217,9 +224,24 @@ class Worker:
         self.worked = 0.0
         """Seconds of processor time that the thread had used when the attempt began."""
         self._stores: dict[str, Store] = {}
+        self._by_scheme: dict[str, tuple[Capability, Store]] = {}
 
     def store(self, location: Location) -> Store:
         """This worker's store for the scheme of `location`, made on first use."""
+        found = self._by_scheme.get(location.scheme)
+        if found is not None:
+            return found[1]
+        store = self._new_store(location)
+        self._by_scheme[location.scheme] = (capability_of(self.plan, location), store)
+        return store
+
+    def can(self, location: Location) -> Capability:
+        """What the protocol of a location can do that has no `obstacle`."""
+        found = self._by_scheme.get(location.scheme)
+        return capability_of(self.plan, location) if found is None else found[0]
+
+    def _new_store(self, location: Location) -> Store:
+        """Schemes of one protocol have one store."""
         capability = capability_of(self.plan, location)
         store = self._stores.get(capability.protocol)
         if store is None:
@@ -234,3 +256,4 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - nothing may come of it after the work is done
                 self.context.log.debug("closing a store: %s", type(error).__name__)
         self._stores.clear()
+        self._by_scheme.clear()

@@ -168,6 +168,6 @@ def _ends_with_us(stop_signal: signal.Signals) -> list[str]:
     return [setpriv, "--pdeathsig", stop_signal.name.removeprefix("SIG"), "--"] if setpriv else []
 
 
-def short_temporary_directory() -> tempfile.TemporaryDirectory[str]:
+def short_temporary_directory(place: Path | None = None) -> tempfile.TemporaryDirectory[str]:
     """A folder with a short path: some daemons put sockets there, whose names are limited to about 100 bytes."""
-    return tempfile.TemporaryDirectory(prefix="wf-", ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(prefix="wf-", dir=place, ignore_cleanup_errors=True)

@@ -14,6 +14,8 @@ import socket
 import ssl
 import struct
 import threading
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,11 +31,15 @@ BODY = "body"
 """Reads the request's body before what follows; without it the body is read after the answer was sent."""
 FOUR_BYTES = "four"
 """Reads four bytes of the request's body before what follows."""
+MORE = "more"
+"""Waits for one more request before what follows, which is still the answer to the first; it is answered in its turn."""
 STALL = "stall"
 """Sends nothing more until the client goes away."""
 
 Step = bytes | str
 Script = bytes | list[Step]
+Choice = Callable[[str, int, int], Script]
+"""The script for a target, the number of the connection, and how many requests came on it before."""
 
 
 class Request(NamedTuple):
@@ -55,8 +61,12 @@ def answer(body: bytes = b"", *fields: str, status: str = "200 OK") -> bytes:
 class Scripted:
     """Use `scripted()`."""
 
-    def __init__(self, scripts: Sequence[Script], certificate: Pair | None) -> None:
+    def __init__(
+        self, scripts: Sequence[Script], certificate: Pair | None, choose: Choice | None = None
+    ) -> None:
         self.scripts = list(scripts)
+        self.choose = choose
+        """What answers instead of the scripts in their order."""
         self._next = 0
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -108,23 +118,27 @@ class Scripted:
                         self._open.remove(plain)
                         self._open.add(connection)
                 with connection.makefile("rb") as stream:
-                    while self._answer_one(connection, stream, number):
-                        pass
+                    ahead: deque[Head] = deque()
+                    count = 0
+                    while self._answer_one(connection, stream, (number, count), ahead):
+                        count += 1
         finally:
             with self._lock:
                 self._open.discard(connection)
             connection.close()
 
-    def _answer_one(self, connection: socket.socket, stream: Stream, number: int) -> bool:
-        line = stream.readline().decode("latin-1").strip()
+    def _answer_one(
+        self, connection: socket.socket, stream: Stream, place: tuple[int, int], ahead: deque[Head]
+    ) -> bool:
+        """`ahead` is what came and is not answered yet."""
+        number, count = place
+        line, headers = ahead.popleft() if ahead else _head(stream)
         if not line:
             return False
-        headers: dict[str, str] = {}
-        while field := stream.readline().decode("latin-1").strip():
-            name, _, value = field.partition(":")
-            headers[name.lower()] = value.strip()
         with self._lock:
             script = self.scripts[min(self._next, len(self.scripts) - 1)]
+            if self.choose is not None:
+                script = self.choose(line.split()[1], number, count)
             self._next += 1
             at = len(self.requests)
             self.requests.append(Request(number, line, headers, b""))
@@ -135,6 +149,8 @@ class Scripted:
             elif step == BODY:
                 body = _body(stream, headers)
                 self.requests[at] = Request(number, line, headers, body)
+            elif step == MORE:
+                ahead.append(_head(stream))
             elif step == FOUR_BYTES:
                 stream.read(4)
             elif step == RESET:
@@ -152,6 +168,17 @@ class Scripted:
 
 
 Stream = socket.SocketIO
+Head = tuple[str, dict[str, str]]
+
+
+def _head(stream: Stream) -> Head:
+    """The request line, which is empty at the end, and the fields by names in lower case."""
+    line = stream.readline().decode("latin-1").strip()
+    headers: dict[str, str] = {}
+    while line and (field := stream.readline().decode("latin-1").strip()):
+        name, _, value = field.partition(":")
+        headers[name.lower()] = value.strip()
+    return line, headers
 
 
 def _body(stream: Stream, headers: dict[str, str]) -> bytes:
@@ -166,9 +193,11 @@ def _body(stream: Stream, headers: dict[str, str]) -> bytes:
 
 
 @contextlib.contextmanager
-def scripted(*scripts: Script, certificate: Pair | None = None) -> Iterator[Scripted]:
+def scripted(
+    *scripts: Script, certificate: Pair | None = None, choose: Choice | None = None
+) -> Iterator[Scripted]:
     """A server on a free port of 127.0.0.1; with `certificate` it speaks TLS."""
-    server = Scripted(scripts or (answer(),), certificate)
+    server = Scripted(scripts or (answer(),), certificate, choose)
     try:
         yield server
     finally:

@@ -79,7 +79,7 @@ class Sshd(NamedTuple):
     @contextlib.contextmanager
     def one_connection(self) -> Iterator[None]:
         """The client's configuration shares one connection among all its processes (ControlMaster)."""
-        socket = self.configuration.parent / "shared"
+        socket = self.configuration.parent / "shared-%p-%r"
         self.configure("Host *", "  ControlMaster auto", f"  ControlPath {socket}", "  ControlPersist 60")
         try:
             yield

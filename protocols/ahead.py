@@ -1,0 +1,281 @@
+"""Requests that are sent before the answers to earlier ones have come: HTTP pipelining (RFC 9112 section 9.3.2).
+
+Many small files on one connection cost less so than one by one: no wait for each answer, and one system call brings several. But
+servers, and what stands before them, may get it wrong. So it is done only where it has been earned: on a connection that
+has just given a good small answer, not through proxies, and not any more where lines have broken early. Whatever is no
+plain small answer ends the line. What was asked for on it and not answered comes again one by one: these are GETs, which
+may be repeated. No failure of a line is ever one of a request.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+
+from .connection import Closed
+from .errors import Stopped, TransferError
+from .exchange import Answer
+from .heads import Malformed, parse_head
+from .origins import Route
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final
+
+    from ..credentials.kinds import Certificate
+    from .connection import Connection
+    from .locations import Location
+    from .origins import Origin, Request
+    from .wire import Wire
+
+DEPTH: Final = 16
+"""Requests on the line at a time."""
+_REFILL: Final = DEPTH // 2
+"""A line that runs empty costs a round trip, and on top of it the wait for a delayed acknowledgement."""
+_BUFFER: Final = 256 << 10
+SMALL: Final = 192 << 10
+"""Bytes of a body up to which a line saves more than it risks: what is on the way when it breaks was sent for nothing."""
+_HEAD_MOST: Final = 4 << 10
+_PATIENCE: Final = 5.0
+"""Seconds for which a line may be silent: a server that lost requests says nothing at all."""
+_BREAKS_MOST: Final = 3
+_PLAIN: Final = frozenset({200, 404, 410})
+"""What a server says of files. Anything else is about the server, or about who asks."""
+
+_FURTHER: Final = frozenset({300, 301, 302, 303, 307, 308, 401, 407})
+"""Answers that more requests follow, which then come singly from the first one on."""
+
+
+class Line:
+    """Requests on one connection, and the bytes of their answers, which come in the same order."""
+
+    __slots__ = (
+        "_begin",
+        "_buffer",
+        "_connection",
+        "_end",
+        "answered",
+        "due",
+        "over",
+        "peer",
+        "route",
+        "secure",
+    )
+
+    def __init__(self, connection: Connection, route: Route, buffer: memoryview) -> None:
+        connection.hurry(_PATIENCE)
+        self._connection = connection
+        self._buffer = buffer
+        self._begin = self._end = 0
+        self.route = route
+        self.peer = connection.peer
+        self.secure = connection.secure
+        self.due: deque[tuple[Location, Request]] = deque()
+        """What was asked for and is not answered yet."""
+        self.answered = 0
+        self.over = False
+        """Nothing that is still due will come."""
+
+    def send(self, asked: Sequence[tuple[Location, Request]], heads: list[bytes]) -> None:
+        """Raises OSError and Stopped."""
+        self.due.extend(asked)
+        if not self._connection.send([b"".join(heads)]):
+            raise Closed
+
+    def answer(self) -> Answer:
+        """The next answer, with all of its body; valid until the next call.
+
+        Raises OSError, Stopped, and Malformed also for what is none of the plain small answers that belong on a line.
+        """
+        view, receive = self._buffer, self._connection.receive
+        begin, end = self._begin, self._end
+        if begin == end:
+            begin = end = 0
+        while True:
+            raw = bytes(view[begin : min(end, begin + _HEAD_MOST)])
+            stop = raw.find(b"\r\n\r\n")
+            if stop >= 0:
+                break
+            if len(raw) == _HEAD_MOST or not raw.startswith(b"HTTP/1."[: len(raw)]):
+                raise Malformed("no head of an answer")
+            if len(view) - begin < _HEAD_MOST:
+                view[: end - begin] = view[begin:end]
+                begin, end = 0, end - begin
+            got = receive(view[end:])
+            if not got:
+                raise Closed
+            end += got
+        head = parse_head(raw[: stop + 2].decode("latin-1"))
+        length = head.fields.values.get("content-length", "")
+        if not (length.isdecimal() and len(length) < 9 and int(length) <= SMALL):
+            raise Malformed("no small answer")
+        if head.status < 200 or head.status in (204, 304) or "transfer-encoding" in head.fields.values:
+            raise Malformed("no plain answer")
+        begin += stop + 4
+        stop = begin + int(length)
+        if stop > len(view):
+            view[: end - begin] = view[begin:end]
+            begin, end, stop = 0, end - begin, stop - begin
+        while end < stop:
+            got = receive(view[end:])
+            if not got:
+                raise Closed
+            end += got
+        self._begin, self._end = stop, end
+        self.answered += 1
+        _, request = self.due.popleft()
+        answer = Answer(request.what, "GET", self, view, (head, begin, stop), None)
+        self.over = head.status not in _PLAIN or not answer.reusable
+        return answer
+
+    def receive(self, view: memoryview) -> int:
+        """Nothing: an answer of a line is handed out with all of its body."""
+        return 0
+
+    def close(self) -> None:
+        """Ends nothing: the answer that is done with has left the connection already."""
+
+    def released(self) -> Connection | None:
+        """The connection if it is ready for other requests; else it is closed."""
+        connection = self._connection
+        if self.over or self.due or self._begin != self._end:
+            connection.close()
+            return None
+        connection.hurry(None)
+        return connection
+
+
+class Ahead:
+    """What one store was told that it will be asked for, and the line on which that is under way."""
+
+    def __init__(self, wire: Wire, ask: Callable[[Location], Request]) -> None:
+        """`ask` makes the request for a location; it may raise what the store raises."""
+        self._wire = wire
+        self._ask = ask
+        self._buffer: memoryview | None = None
+        self._line: Line | None = None
+        self._coming: deque[Location] = deque()
+        """What was announced and is neither on the line nor answered, in order."""
+        self._proved: set[Route] = set()
+        """Where the last answer was a good one."""
+        self._breaks: dict[Origin, int] = {}
+
+    def announce(self, locations: Sequence[Location]) -> None:
+        """What will be asked for next, in this order. What was announced before no longer counts."""
+        self._coming = deque(locations)
+        if self._line is None:
+            return
+        for location, _ in self._line.due:
+            if not self._coming or self._coming.popleft() is not location:
+                self._drop(self._line)
+                self._coming = deque(locations)
+                return
+
+    def learn(self, origin: Origin, certificate: Certificate | None, answer: Answer) -> None:
+        """Takes notice of an answer that came singly and without a redirect."""
+        if not self._coming:
+            return
+        route = Route(origin, None, certificate)
+        small = answer.status == 200 and answer.length is not None and answer.length <= SMALL
+        if small and answer.reusable and self._breaks.get(origin, 0) < _BREAKS_MOST:
+            self._proved.add(route)
+        else:
+            self._proved.discard(route)
+
+    def answer(self, location: Location) -> tuple[Request, Answer] | None:
+        """What was asked for an announced location, and the answer; None when it is to be asked for singly."""
+        line = self._line
+        try:
+            if line is None:
+                line = self._begun(location)
+                if line is None:
+                    return None
+            elif line.due[0][0] is not location:
+                self._drop(line)
+                self._coming.clear()
+                return None
+            elif len(line.due) <= _REFILL and self._coming:
+                self._fill(line)
+            request = line.due[0][1]
+            answer = line.answer()
+        except (OSError, Malformed):
+            if self._line is not None:
+                self._drop(self._line, broken=True)
+            return None
+        except BaseException:
+            self.close()
+            raise
+        if line.over:
+            self._drop(line, broken=answer.status == 200)
+            if answer.status in _FURTHER:
+                return None
+        elif not line.due:
+            self._drop(line)
+        return request, answer
+
+    def close(self) -> None:
+        """Ends the line. Never raises."""
+        if self._line is not None:
+            self._line.over = True
+            self._drop(self._line)
+
+    def _begun(self, location: Location) -> Line | None:
+        """A line on which `location` is asked for first, if there may be one."""
+        if not self._coming:
+            return None
+        if self._coming[0] is not location:
+            self._coming.clear()
+            return None
+        route = self._proved_route(location) if self._proved and len(self._coming) > 1 else None
+        connection = self._wire.idle(route) if route is not None else None
+        if route is None or connection is None:
+            self._coming.popleft()
+            return None
+        if self._buffer is None:
+            self._buffer = memoryview(mmap.mmap(-1, _BUFFER))
+        line = self._line = Line(connection, route, self._buffer)
+        self._fill(line)
+        return line
+
+    def _proved_route(self, location: Location) -> Route | None:
+        request, _ = self._asked(location)
+        route = Route(request.origin, None, request.certificate) if request is not None else None
+        return route if route in self._proved else None
+
+    def _fill(self, line: Line) -> None:
+        """Sends what is to come, as far as it belongs on this line. Raises OSError and Stopped."""
+        origin, _, certificate = line.route
+        asked: list[tuple[Location, Request]] = []
+        heads: list[bytes] = []
+        while self._coming and len(line.due) + len(asked) < DEPTH:
+            request, head = self._asked(self._coming[0])
+            if request is None or (request.origin, request.certificate) != (origin, certificate):
+                break
+            asked.append((self._coming.popleft(), request))
+            heads.append(head)
+        if asked:
+            line.send(asked, heads)
+
+    def _asked(self, location: Location) -> tuple[Request | None, bytes]:
+        """The request for a location, and its head; None where it will fail: that is told when its turn has come."""
+        try:
+            request = self._ask(location)
+            return request, request.head(None, "")
+        except Stopped:
+            raise
+        except TransferError:
+            return None, b""
+
+    def _drop(self, line: Line, *, broken: bool = False) -> None:
+        """Gives the connection back, or closes it with all that is still due on it."""
+        self._line = None
+        route = line.route
+        line.over = line.over or broken
+        if line.over:
+            self._proved.discard(route)
+        if broken and line.answered < DEPTH:
+            self._breaks[route.origin] = self._breaks.get(route.origin, 0) + 1
+        connection = line.released()
+        if connection is not None:
+            self._wire.keep(route, connection)

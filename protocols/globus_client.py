@@ -1,0 +1,181 @@
+"""Questions to the Globus Transfer API, each once: with a token that holds, and failures as ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .errors import Denied, Misconfigured, ServerFault, TransferError, Unsupported
+from .globus_access import LOGIN, SCOPES, options, tokens_of
+from .globus_errors import refusal
+from .wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final
+
+    from ..credentials.kinds import Credential
+    from .context import Context
+    from .globus_access import Tokens
+
+    Document = dict[str, Any]
+
+_PAGE: Final = 1000
+"""Entries that a list is asked for at a time."""
+_MAPPED: Final = "GCSv5_mapped_collection"
+
+
+class Collection(NamedTuple):
+    """What is known of a collection."""
+
+    id: str
+    https: str
+    """Where its files can be had, without a slash at the end; empty where they cannot."""
+    is_mapped: bool
+    """A mapped collection that is not of high assurance: its files need a consent, called `data_access`."""
+    is_offline: bool
+    """A Globus Connect Personal that is not running, or paused."""
+
+    @property
+    def data_access(self) -> str:
+        return f"{SCOPES}{self.id}/data_access"
+
+    @property
+    def data_scopes(self) -> str:
+        """What a token for its files is asked for with."""
+        https = f"{SCOPES}{self.id}/https"
+        return f"{https} {self.data_access}" if self.is_mapped else https
+
+
+class GlobusClient:
+    """Transfer, by one credential, for one worker."""
+
+    def __init__(self, tokens: Tokens, context: Context) -> None:
+        self.tokens = tokens
+        self._context = context
+        self._wire = Wire(context)
+        self._library: Any = None
+
+    def get(self, what: str, path: str, query: Mapping[str, Any] | None = None) -> Document:
+        return self._ask(what, lambda client: client.get(path, query_params=dict(query or {})))
+
+    def post(self, what: str, path: str, document: Document | None = None) -> Document:
+        return self._ask(what, lambda client: client.post(path, data=document))
+
+    def pages(self, what: str, path: str) -> list[Document]:
+        """All entries of a list that is continued by markers."""
+        found: list[Document] = []
+        query: dict[str, Any] = {"limit": _PAGE}
+        while True:
+            try:
+                page = self.get(what, path, query)
+            except Unsupported:
+                # The size of a page is documented for other lists only.
+                if not query.pop("limit", None):
+                    raise
+                continue
+            found += page.get("DATA") or ()
+            marker = page.get("next_marker")
+            if marker in (None, "", query.get("marker")):
+                return found
+            query = {**query, "marker": marker}
+
+    def collection(self, name: str) -> Collection:
+        """Asked for once in a run."""
+        key = ("globus", "collection", name, self.tokens.credential.name)
+        return self._context.shared(key, lambda: self._collection(name))
+
+    def _collection(self, name: str) -> Collection:
+        found = self.get(f"looking at collection {name}", f"/v0.10/endpoint/{name}")
+        https = str(found.get("https_server") or "").rstrip("/")
+        if https and not https.startswith("https://"):
+            raise Unsupported(
+                f"collection {name} offers its files at {https[:100]}, which is not https",
+                remedy="tell the administrator of the collection",
+            )
+        mapped = found.get("entity_type") == _MAPPED and not found.get("high_assurance")
+        offline = found.get("gcp_connected") is False or found.get("gcp_paused") is True
+        return Collection(name, https, bool(mapped), offline)
+
+    def _ask(self, what: str, question: Callable[[Any], Any]) -> Document:
+        """The answer; once more after a token was replaced, and after a consent was given."""
+        renewed = False
+        consented: set[str] = set()
+        while True:
+            token = self.tokens.current()
+            error = self._asked(token, question)
+            if isinstance(error, dict):
+                return error
+            if error.http_status == 401 and not renewed:
+                renewed = True
+                if self.tokens.replace(token):
+                    continue
+            scopes = _missing_scopes(error)
+            # The service tells the collections one after the other.
+            if not consented.issuperset(scopes) and self.tokens.consent(scopes):
+                consented.update(scopes)
+                continue
+            raise self._refused(what, error, scopes)
+
+    def _asked(self, token: str, question: Callable[[Any], Any]) -> Any:
+        """The document, or the refusal."""
+        import globus_sdk
+
+        if self._library is None:
+            self._library = globus_sdk.TransferClient(**options(self._wire))
+        self._library.authorizer = globus_sdk.AccessTokenAuthorizer(token)
+        try:
+            answer = question(self._library)
+        except globus_sdk.TransferAPIError as error:
+            return error
+        if not isinstance(answer.data, dict):
+            raise ServerFault("asking Globus Transfer: the answer is no JSON object")
+        return answer.data
+
+    def _refused(self, what: str, error: Any, scopes: Sequence[str]) -> TransferError:
+        if scopes:
+            return consent_missing(what, scopes, self.tokens.credential)
+        known = self.tokens.secrets()
+        found = refusal(
+            what,
+            int(error.http_status),
+            str(error.code or ""),
+            str(error.message or error.http_reason or ""),
+            error.headers,
+            secrets=known,
+        )
+        if isinstance(found, Denied) and error.http_status == 401:
+            found.remedy = f"the token has ended or was revoked: get a new one, or run `{LOGIN}`"
+        return found
+
+    def close(self) -> None:
+        """Closes the connections. Never raises."""
+        self._wire.close()
+
+
+def client_of(credential: Credential, context: Context) -> GlobusClient:
+    """A client of this worker. Raises Misconfigured for a credential of another kind."""
+    try:
+        return GlobusClient(tokens_of(credential, context), context)
+    except ImportError:
+        raise Misconfigured(
+            "globus needs the Python module globus_sdk", remedy="pip install 'wf-transfer[globus]'"
+        ) from None
+
+
+def _missing_scopes(error: Any) -> tuple[str, ...]:
+    """The scopes of a refusal `ConsentRequired`."""
+    told = error.info.consent_required
+    return tuple(map(str, told.required_scopes or ())) if told else ()
+
+
+def consent_missing(what: str, scopes: Sequence[str], credential: Credential) -> Denied:
+    """Of a person's login: nobody but the person can consent."""
+    import re
+
+    collections = sorted({name for scope in scopes for name in re.findall(r"scopes/([0-9a-f-]{36})/", scope)})
+    words = " ".join(collections)
+    return Denied(
+        f"{what}: Globus asks for a consent that {credential.name} from {credential.origin} does not have "
+        f"(scopes {', '.join(scopes)[:400]})",
+        remedy=f"run: {LOGIN} {words}".rstrip(),
+    )

@@ -1,0 +1,113 @@
+"""The iRODS connections of one worker: each has one user at a time, and is kept for the next one."""
+
+from __future__ import annotations
+
+from ..checksum.records import NamedTuple
+from .irods_catalogue import sums_in
+from .irods_environment import login_for
+from .irods_errors import Refused
+from .irods_login import open_wire
+from .irods_names import authority_of, path_of, split, zone_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ..credentials.kinds import Credential
+    from .context import Context
+    from .irods_environment import Login
+    from .irods_names import Authority
+    from .irods_wire import Wire
+    from .locations import Location
+
+_IDLE_MOST: Final = 2
+"""Connections kept for one account: one that reads and one that writes."""
+_LAST_WORDS_SECONDS: Final = 5.0
+
+
+class _Known(NamedTuple):
+    """A login that was worked out before, and what it is for."""
+
+    credential: Credential
+    authority: Authority
+    zone: str
+    login: Login
+
+
+class Sessions:
+    """Takes out and takes back. A connection that broke is never given again."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._idle: dict[Login, list[Wire]] = {}
+        self._known: dict[str, _Known] = {}
+        self._sums: dict[object, tuple[str, ...]] = {}
+
+    def login(self, location: Location, purpose: str) -> Login:
+        """The account that this location is reached with. Raises TransferError."""
+        credential = self._context.credential(location, purpose)
+        authority, zone = authority_of(location), zone_of(path_of(location, folder=True))
+        known = self._known.get(purpose)
+        if known is not None and known[:3] == (credential, authority, zone):
+            return known.login
+        login = login_for(credential, authority, zone)
+        self._known[purpose] = _Known(credential, authority, zone, login)
+        return login
+
+    def take(self, location: Location, purpose: str, what: str) -> Wire:
+        """A connection for the location, for one user until `give`. `what` is for messages: `cannot ...`."""
+        login = self.login(location, purpose)
+        idle = self._idle.get(login, [])
+        while idle:
+            wire = idle.pop()
+            if wire.is_fresh():
+                wire.about(what)
+                return wire
+            wire.drop()
+        return open_wire(login, self._context, what, login)
+
+    def take_for_last_words(self, location: Location, what: str) -> Wire:
+        """A new connection that the end of the run does not stop, for tidying up within seconds."""
+        login = self.login(location, "write")
+        return open_wire(login, self._context.for_last_words(_LAST_WORDS_SECONDS), what, login)
+
+    @staticmethod
+    def resource(location: Location) -> str:
+        """The resource that the URL names."""
+        return authority_of(location).resource
+
+    def sums(self, wire: Wire, path: str) -> tuple[str, ...]:
+        """What beside SHA-256 has to be computed of what is written there: MD5, where that is what the zone uses.
+
+        Nobody tells; so it is what the objects beside have, or what was seen of this login before.
+        """
+        known = self._sums.get(wire.key)
+        if known is None:
+            try:
+                seen = sums_in(wire, split(path)[0])
+            except Refused:
+                seen = frozenset()
+            known = self.learn(wire, seen)
+        return known
+
+    def learn(self, wire: Wire, algorithms: frozenset[str]) -> tuple[str, ...]:
+        """Remembers which checksums the zone registers by itself."""
+        found = ("md5",) if "md5" in algorithms else ()
+        if algorithms:
+            self._sums[wire.key] = found
+        return found
+
+    def give(self, wire: Wire) -> None:
+        if not wire.usable:
+            return
+        idle = self._idle.setdefault(wire.key, [])  # type: ignore[arg-type]
+        if len(idle) >= _IDLE_MOST or wire.left or wire.context is not self._context:
+            wire.leave()
+        else:
+            idle.append(wire)
+
+    def close(self) -> None:
+        idle, self._idle = self._idle, {}
+        for wires in idle.values():
+            for wire in wires:
+                wire.leave()

@@ -1,0 +1,60 @@
+"""Checksums that XRootD servers compute: which ones a server has, and what they are of a file."""
+
+from __future__ import annotations
+
+from ..checksum.digest import canonical_algorithm, parse_hex
+from .xrootd_errors import ABSENT, Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from ..checksum.digest import Digest
+    from .xrootd_link import Link
+    from .xrootd_names import Place
+
+ALGORITHMS: Final = ("adler32", "crc32c", "md5")
+"""What servers may be asked for. The first is the one that nearly all have."""
+_LARGE: Final = 16 << 20
+"""Bytes from which it is worth loading a faster checksum than adler32."""
+_SLOWEST: Final = 10e6
+"""Bytes per second that a server reads and sums at least."""
+
+
+def offered(link: Link, place: Place) -> tuple[str, ...]:
+    """The algorithms that the server says it has, ours to name first (`0:adler32,1:md5`); none where it says nothing."""
+    try:
+        text: str = link.call("config", place.server, "chksum")
+    except Status:
+        return ()
+    names = (item.rpartition(":")[2] for item in text.strip().split(","))
+    there = {name for item in names if (name := canonical_algorithm(item))}
+    return tuple(name for name in ALGORITHMS if name in there)
+
+
+def cheapest(there: tuple[str, ...], size: int) -> tuple[str, ...]:
+    """The one of `there` that a file of `size` bytes is compared by; none where there is none that costs little."""
+    if "crc32c" in there and size >= _LARGE:
+        from ..checksum.crc import is_fast
+
+        if is_fast("crc32c"):
+            return ("crc32c",)
+    return ("adler32",) if "adler32" in there else there[:1]
+
+
+def checksum(link: Link, place: Place, algorithm: str, size: int) -> Digest | None:
+    """The server's digest of a file of `size` bytes; None where it tells none. Raises Status where there is no such file."""
+    try:
+        target = place.with_opaque(f"cks.type={algorithm}")
+        text: str = link.call("checksum", place.server, target, seconds=size / _SLOWEST)
+    except Status as status:
+        if status.number == ABSENT:
+            raise
+        return None
+    name, _, value = text.partition(" ")
+    if canonical_algorithm(name) != algorithm:
+        return None
+    try:
+        return parse_hex(algorithm, value.strip())
+    except ValueError:
+        return None
