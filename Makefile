@@ -46,11 +46,11 @@ wheel-test: env ## Build the wheel and run the tests against it alone
 demo: env ## Run a real batch against servers that it starts itself
 	@$(BIN)/python integration/demo.py
 
-bench: env ## Measure against the peers; takes a while
-	@$(BIN)/python benchmarks/run.py
+bench: env ## Measure against the peers, all rows or ROWS=a,b; all take half an hour
+	@$(BIN)/python benchmarks/run.py $(if $(ROWS),--only $(ROWS))
 
-bench-quick: env ## The same, small
-	@$(BIN)/python benchmarks/run.py --quick
+bench-quick: env ## The same, small: less than two minutes once the peers are installed
+	@$(BIN)/python benchmarks/run.py --quick $(if $(ROWS),--only $(ROWS))
 
 docs: env ## Write the documents that are generated from the code
 	@$(BIN)/python -m wf.transfer.batch_schema

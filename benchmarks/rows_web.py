@@ -59,8 +59,17 @@ def http_many(bench: Bench) -> Row:
     python = bench.programs.requests
     pegasus = bench.programs.pegasus
     few = bench.batch("some", ((f"{url}/{name}", f"file://{bench.out}/{name}", None) for name in some))
+    aria2 = bench.programs.aria2
+    listing = bench.listing("aria2", (f"{url}/{name}" for name in names))
     contenders = [
         *_small(bench, "http-many", url, names),
+        aria2
+        and bench.peer(
+            "aria2c",
+            (aria2, "-q", "--file-allocation=none", "-j16", "-d", str(bench.out), "-i", listing),
+            bench.small_arrived(names),
+            rounds=2,
+        ),
         python
         and bench.peer(
             "requests, 8 threads",
@@ -71,7 +80,7 @@ def http_many(bench: Bench) -> Row:
         pegasus
         and bench.peer(
             "pegasus-transfer",
-            (*pegasus, "-n", "8", "-f", few),
+            (*pegasus, "-n", str(max(1, min(8, len(some) // 10))), "-f", few),  # they start two seconds apart
             bench.small_arrived(some),
             share=len(some) / len(names),
             rounds=1,
@@ -80,6 +89,7 @@ def http_many(bench: Bench) -> Row:
     ratios = [
         cpu(OURS, "curl -Z", 2.0),
         cpu(OURS, "requests, 8 threads", 1 / 6),
+        cpu(OURS, "aria2c", 0),
         cpu(OURS, "pegasus-transfer", 1 / 40),
         *_beside_hash("curl -Z"),
     ]

@@ -1,6 +1,7 @@
 """The same work by wf-transfer and its peers, side by side, and what came out: `python benchmarks/run.py --help`.
 
-Writes `benchmarks/RESULTS.md` and a plot beside it. Everything that is moved lies in memory (/dev/shm where there is one)
+Writes `benchmarks/RESULTS.md`, a plot beside it, and the rows as `results.json`: what is not measured in one run is what an
+earlier one found. Everything that is moved lies in memory (/dev/shm where there is one)
 and every server listens on 127.0.0.1. `--quick` does a little of everything, says so, and writes to standard output.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +31,7 @@ import rows_gcs
 import rows_globus
 import rows_lasting
 import rows_local
+import rows_osdf
 import rows_s3
 import rows_ssh
 import rows_web
@@ -66,6 +69,8 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "globus-many": rows_globus.globus_many,
     "xrootd-large": rows_xrootd.xrootd_large,
     "sftp-s3": rows_ssh.sftp_to_s3,
+    "osdf-large": rows_osdf.osdf_large,
+    "osdf-many": rows_osdf.osdf_many,
 }
 
 
@@ -99,39 +104,54 @@ def main() -> int:
         "--output", type=Path, help="the Markdown; the plot lies beside it; not with --quick: standard output"
     )
     parser.add_argument(
-        "--keep", type=Path, metavar="FILE", help="rows are added to this as they are measured (JSON)"
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="where rows are kept as they are measured (JSON); default: results.json beside the Markdown",
     )
     parser.add_argument(
-        "--label", default="", metavar="TEXT", help="what the sources are, told with each row"
+        "--label", metavar="TEXT", help="what the sources are, told with each row; default: what git says"
     )
     options = parser.parse_args()
+    output = options.output or HERE / "RESULTS.md"
+    keep = options.keep or (None if options.quick else output.with_name("results.json"))
+    label = _sources(options.source) if options.label is None else options.label
     wanted = options.only.split(",") if options.only else list(ROWS)
     if not set(wanted) <= set(ROWS):
         parser.error(f"rows are {', '.join(ROWS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and data do not stay behind
+    alone = peers.reserved(options.cache)
     programs = peers.installed(options.cache, options.source)
     scale = QUICK if options.quick else FULL
-    found: dict[str, Row] = report.kept(options.keep)
+    found: dict[str, Row] = report.kept(keep)
     began = time.monotonic()
     for name in wanted:
         row = measured(name, programs, scale)
-        found[name] = row._replace(
-            notes=[*row.notes, *([f"Sources: {options.label}."] if options.label else [])]
-        )
-        report.keep(options.keep, found)
+        found[name] = row._replace(notes=[*row.notes, *([f"Sources: {label}."] if label else [])])
+        report.keep(keep, found)
         print(report.row_text(found[name]), flush=True)
     rows = [found[name] for name in ROWS if name in found]
     print(f"{time.monotonic() - began:.0f} s in all", file=sys.stderr)
-    output = options.output or HERE / "RESULTS.md"
-    notes = report.notes_in(output.read_text(encoding="utf-8")) if output.exists() else ""
-    text = report.document(rows, peers.versions(programs), quick=options.quick, notes=notes)
+    alone.close()
+    before = output.read_text(encoding="utf-8") if output.exists() else ""
+    text = report.document(rows, peers.versions(programs), quick=options.quick, notes=report.notes_in(before))
     if options.quick and not options.output:
         print(report.summary(rows))
         print(report.QUICK)
         return 0
-    output.write_text(text, encoding="utf-8")
+    output.write_text(text + report.others_in(before), encoding="utf-8")
     output.with_name("results.svg").write_text(plot.svg(rows), encoding="utf-8")
     return 0
+
+
+def _sources(tree: Path) -> str:
+    """The commit, and whether the tree differs from it; empty where there is no git."""
+    command = ("git", "-C", str(tree), "describe", "--always", "--dirty= with changes")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return f"commit {done.stdout.strip()}" if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":

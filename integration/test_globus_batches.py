@@ -155,6 +155,54 @@ def test_a_folder_is_not_removed_as_if_it_were_a_file(globus: GlobusService, end
     assert (ends.b / "folder").is_dir() and not (ends.b / "file").exists()
 
 
+def test_every_pair_of_collections_has_a_task_of_its_own(
+    globus: GlobusService, ends: Ends, job: Job, tmp_path: Path
+) -> None:
+    made = ends.fill(*numbered(6))
+    third = globus.collection(tmp_path / "c", entity_type=GUEST)
+    batch = [
+        ends.copy(name)
+        if number % 2
+        else transfer(name, f"globus://{ends.source}/{name}", f"globus://{third}/{name}")
+        for number, name in enumerate(made)
+    ]
+    run = job.run(batch)
+    assert run.exit == 0, run.err
+    assert sorted(len(document["DATA"]) for document in globus.documents()) == [3, 3]
+    assert len(contents(tmp_path / "c")) == len(contents(ends.b)) == 3
+
+
+def test_what_a_task_could_not_copy_comes_from_another_replica(
+    globus: GlobusService, ends: Ends, job: Job, web: Nginx, tmp_path: Path
+) -> None:
+    made = ends.fill(*numbered(3))
+    offline = globus.collection(tmp_path / "laptop", entity_type=PERSONAL, broken=True)
+    (web.root / "f").write_bytes(b"from the web")
+    there = f"globus://{ends.destination}"
+    batch = [
+        *(ends.copy(name) for name in made),
+        transfer("missing", [f"globus://{ends.source}/missing", f"{web.url}/f"], f"{there}/missing"),
+        transfer("ill", [f"globus://{offline}/f", f"globus://{ends.source}/f0000"], job.url("ill")),
+    ]
+    run = job.run(batch)
+    assert run.exit == 0, run.err
+    assert (ends.b / "missing").read_bytes() == b"from the web"
+    assert (job.out / "ill").read_bytes() == made["f0000"]
+    assert run.request("missing")["source"] == f"{web.url}/f"
+
+
+def test_a_task_that_ends_early_is_gone_on_with_for_the_rest(
+    globus: GlobusService, ends: Ends, job: Job
+) -> None:
+    made = ends.fill(*numbered(10))
+    globus.rule("copy /f0004", fatal="SOMETHING_ODD")
+    run = job.run([ends.copy(name) for name in made])
+    assert run.exit == 0, run.err
+    again = [item["source_path"] for document in globus.documents()[1:] for item in document["DATA"]]
+    assert sorted(again) == [f"/{name}" for name in list(made)[4:]]
+    assert contents(ends.b) == {f"out/{name}": content for name, content in made.items()}
+
+
 # --- what must not be done twice
 
 
@@ -215,6 +263,21 @@ def test_a_signal_cancels_the_task(name: str, globus: GlobusService, ends: Ends,
     run = job.finish(process)
     assert run.exit == 75, run.err
     assert run.request("f")["error"]["code"] == "stopped"
+    (task,) = globus.tasks()
+    assert (task["status"], task["fatal_error"]["code"]) == ("FAILED", "CANCELED")
+
+
+def test_a_signal_between_the_submission_and_its_answer_cancels_the_task(
+    globus: GlobusService, ends: Ends, job: Job
+) -> None:
+    ends.fill("f", size=50 << 20)
+    globus.rule("copy /f", slow=0.5, times=1000)
+    globus.rule("POST /v0.10/transfer", answer_after=2.0)
+    process = job.start([ends.copy("f")])
+    wait_for(lambda: globus.tasks(), "the task")
+    process.send_signal(signal.SIGTERM)
+    run = job.finish(process)
+    assert run.exit == 75, run.err
     (task,) = globus.tasks()
     assert (task["status"], task["fatal_error"]["code"]) == ("FAILED", "CANCELED")
 
@@ -386,8 +449,9 @@ def test_a_collection_that_verifies_nothing_is_not_believed(
     globus.change(ends.destination, disable_verify=True)
     globus.rule("copy /f", flip=True, times=100)
     run = job.run([ends.copy("f", checksum=sums(made)["f"])])
-    # The wrong copy was not taken for good: the file came through us, or it failed.
-    assert run.status("f") == "failed" or (ends.b / "out/f").read_bytes() == made["f"], run.err
+    assert run.exit == 1, run.err
+    assert_failed(run, "f", "unverified")
+    assert contents(ends.b) == {}
 
 
 # --- between Globus and everything else

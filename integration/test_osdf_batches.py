@@ -91,6 +91,21 @@ class TestCaches:
         codes = [attempt["error"] and attempt["error"]["code"] for attempt in run.request("lie")["attempts"]]
         assert codes == ["mismatch", None]
 
+    def test_a_lying_cache_is_asked_last_for_the_rest_of_the_run(self, fed: Federation, job: Job) -> None:
+        files = {f"{number}": noise(3000, f"liar{number}") for number in range(6)}
+        for name, data in files.items():
+            fed.put(f"/open/liar/{name}", data)
+        with fed.counted_cache(flip(1000, body=True)) as (lying, proxy):
+            fed.serve_from(lying, fed.caches[1])
+            batch = [
+                transfer(name, fed.url(f"/open/liar/{name}"), job.url(name), **sha256(data))
+                for name, data in files.items()
+            ]
+            run = job.run(batch, "-n", "1")
+            assert proxy.bytes_down < 2 * 3000 + 1000, "it was asked again"
+        assert run.exit == 0, run.err
+        assert contents(job.out) == files
+
     def test_a_lie_of_all_caches_is_not_published(self, fed: Federation, job: Job) -> None:
         data = noise(1000, "lies")
         fed.put("/open/lies", data)

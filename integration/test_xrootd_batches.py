@@ -166,6 +166,24 @@ class TestWithOtherServices:
         assert contents(folder) == {}
 
 
+class TestManyFiles:
+    def test_many_small_files_go_and_come_at_the_first_try(
+        self, xrootd: XrootdRoot, folder: Path, job: Job
+    ) -> None:
+        data = {f"{number:03}": f"{number}".encode() * 100 for number in range(400)}
+        for name, content in data.items():
+            (job.folder / name).write_bytes(content)
+        place = url(xrootd, folder)
+        run = job.run([transfer(name, name, f"{place}/{name}") for name in data], "-n", "2")
+        assert run.exit == 0, run.err
+        assert contents(folder) == data
+        back = job.run([transfer(name, f"{place}/{name}", job.url(name)) for name in data], "-n", "2")
+        assert back.exit == 0, back.err
+        assert contents(job.out) == data
+        for one in (run, back):
+            assert [len(request["attempts"]) for request in one.document["requests"]] == [1] * len(data)
+
+
 class TestOneBadItem:
     def test_what_is_missing_fails_alone(
         self, xrootd: XrootdRoot, folder: Path, job: Job, neighbours: Neighbours

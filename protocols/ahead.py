@@ -33,8 +33,8 @@ DEPTH: Final = 16
 """Requests on the line at a time."""
 _REFILL: Final = DEPTH // 2
 """A line that runs empty costs a round trip, and on top of it the wait for a delayed acknowledgement."""
-_BUFFER: Final = 256 << 10
-SMALL: Final = 192 << 10
+_BUFFER: Final = 192 << 10
+SMALL: Final = 128 << 10
 """Bytes of a body up to which a line saves more than it risks: what is on the way when it breaks was sent for nothing."""
 _HEAD_MOST: Final = 4 << 10
 _PATIENCE: Final = 5.0

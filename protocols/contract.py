@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..checksum.digest import Digest
+    from .errors import TransferError
     from .locations import Location
     from .values import (
         CopyStep,
@@ -221,6 +222,16 @@ class Resolver(Protocol):
         """
 
 
+class Learning(Protocol):
+    """The further methods of a resolver that learns from what its places do."""
+
+    def ordered(self, places: tuple[Location, ...]) -> tuple[Location, ...]:
+        """The places of one name as they would be named now; the same objects. Cheap, and asks nobody."""
+
+    def report(self, place: Location, error: TransferError) -> None:
+        """Takes note of a place that sent other bytes than it should: name it last in this run. Never raises."""
+
+
 class Trees(Protocol):
     """Locations that stand for whole folders: a store with `Capability.trees` is also this."""
 
@@ -235,10 +246,11 @@ class Service(Protocol):
     twice is one task.
     """
 
-    def local_twin(self, location: Location) -> Location | None:
+    def local_twin(self, location: Location, other: Location, *, writing: bool) -> Location | None:
         """The name under which this service itself reaches a local file, so that it can be an end of a task; else None.
 
-        Asked for the local end of a transfer whose other end is of this protocol."""
+        Asked for the local end of a transfer, to be read or with `writing` to be written; its `other` end is of this protocol.
+        """
 
     def group(self, item: Item) -> str:
         """Items with the same answer may share a task. Pure. Raises what makes this item impossible: it fails alone."""

@@ -114,9 +114,7 @@ class GlobusStore:
 
     # --- Service
 
-    def local_twin(
-        self, location: Location, other: Location | None = None, *, writing: bool = False
-    ) -> Location | None:
+    def local_twin(self, location: Location, other: Location, *, writing: bool) -> Location | None:
         """Only while the collection of this machine is connected. It is asked for by the credential of the `other` end."""
         personal = self._context.shared(("globus", "personal"), _personal)[0]
         if personal is None:

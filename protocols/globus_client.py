@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Denied, Misconfigured, ServerFault, TransferError, Unsupported
+from .errors import Denied, ServerFault, TransferError, Unsupported
 from .globus_access import LOGIN, SCOPES, options, tokens_of
 from .globus_errors import refusal
 from .wire import Wire
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000
 """Entries that a list is asked for at a time."""
+_FIRM_SECONDS: Final = 20.0
 _MAPPED: Final = "GCSv5_mapped_collection"
 
 
@@ -147,6 +148,10 @@ class GlobusClient:
             found.remedy = f"the token has ended or was revoked: get a new one, or run `{LOGIN}`"
         return found
 
+    def firm(self) -> GlobusClient:
+        """A client whose next question the end of the run does not cut off: what it begins must be known to be ended."""
+        return GlobusClient(self.tokens, self._context.for_last_words(_FIRM_SECONDS))
+
     def close(self) -> None:
         """Closes the connections. Never raises."""
         self._wire.close()
@@ -154,12 +159,7 @@ class GlobusClient:
 
 def client_of(credential: Credential, context: Context) -> GlobusClient:
     """A client of this worker. Raises Misconfigured for a credential of another kind."""
-    try:
-        return GlobusClient(tokens_of(credential, context), context)
-    except ImportError:
-        raise Misconfigured(
-            "globus needs the Python module globus_sdk", remedy="pip install 'wf-transfer[globus]'"
-        ) from None
+    return GlobusClient(tokens_of(credential, context), context)
 
 
 def _missing_scopes(error: Any) -> tuple[str, ...]:

@@ -75,7 +75,11 @@ def _submitted(client: GlobusClient, group: Group, submission: str) -> str:
     document = document_of(group, submission)
     kind = document["DATA_TYPE"]
     what = f"submitting {len(group.items)} items to Globus {_ends(group)}"
-    answer = client.post(what, f"/v0.10/{kind}", document)
+    firm = client.firm()
+    try:
+        answer = firm.post(what, f"/v0.10/{kind}", document)
+    finally:
+        firm.close()
     task = answer.get("task_id")
     if not isinstance(task, str) or not task:
         raise ServerFault(f"{what}: the answer names no task")

@@ -147,13 +147,14 @@ class Ended(NamedTuple):
 
 def results_of(group: Group, ended: Ended, now: float) -> tuple[tuple[int, Result], ...]:
     """What became of each item."""
-    judge = _Removals(ended, now) if group.items[0].source is None else _Copies(ended, now)
+    kind: type[_Verdict] = _Removals if group.items[0].source is None else _Copies
+    judge = kind(ended, now)
     judge.learn(group.items)
     return tuple((number, judge.result(item)) for number, item in enumerate(group.items))
 
 
-class _Removals:
-    """A removal lists nothing: it is done when the task is, and else what no fault names is tried again."""
+class _Verdict:
+    """What the faults of a task mean for an item that is not done: what no fault names is tried again."""
 
     def __init__(self, ended: Ended, now: float) -> None:
         self.task = ended.task
@@ -170,7 +171,7 @@ class _Removals:
             self.unplaced = None
 
     def result(self, item: Item) -> Result:
-        return Receipt() if self.succeeded else self.failure(item)
+        raise NotImplementedError
 
     def _fault(self, item: Item) -> Fault | None:
         """The fault that names this item, or, of a folder, something in it."""
@@ -225,7 +226,16 @@ class _Removals:
         )
 
 
-class _Copies(_Removals):
+class _Removals(_Verdict):
+    """The service lists no removals: each is done when the task is."""
+
+    def result(self, item: Item) -> Result:
+        return Receipt() if self.succeeded else self.failure(item)
+
+
+class _Copies(_Verdict):
+    """Each is in one of two lists, or not done."""
+
     def __init__(self, ended: Ended, now: float) -> None:
         super().__init__(ended, now)
         self.copied = {(str(one["source_path"]), str(one["destination_path"])): one for one in ended.copied}

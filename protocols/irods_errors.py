@@ -45,17 +45,25 @@ _PERMISSION: Final = (
     "ask the owner for access at this path (ichmod), and check the user in the environment file"
 )
 _PASSWORD: Final = "check irods_user_name and the password, or log in anew with iinit"
-_BUSY: Final = "another client is writing this object, or a connection that broke is still being cleaned up"
+_BUSY: Final = (
+    "another client is writing this object, or a connection that broke is still being cleaned up, "
+    "or the object is on another resource than the URL names"
+)
 _TICKET: Final = "ask whoever issued the ticket for one that is valid for this path and for what is done"
 
-_TABLE: Final[dict[int, tuple[str, type[TransferError], str]]] = {
+TABLE: Final[dict[int, tuple[str, type[TransferError], str]]] = {
     -4000: ("SYS_HEADER_READ_LEN_ERR", Broken, ""),
+    -7000: ("SYS_CAUGHT_SIGNAL", ServerFault, ""),
+    -9000: ("SYS_EXCEED_CONNECT_CNT", Busy, ""),
+    -10000: ("SYS_USER_NOT_ALLOWED_TO_CONN", Denied, _PASSWORD),
     UNKNOWN_API: ("SYS_UNMATCHED_API_NUM", Unsupported, ""),
     -13000: ("SYS_NO_API_PRIV", Denied, _PERMISSION),
-    -16000: ("SYS_CAUGHT_SIGNAL", ServerFault, ""),
+    -16000: ("SYS_MALLOC_ERR", ServerFault, ""),
+    -18000: ("SYS_OUT_OF_FILE_DESC", Busy, ""),
     -21000: ("SYS_INVALID_SERVER_HOST", ServerFault, ""),
-    -23000: ("SYS_MAX_CONNECT_COUNT_EXCEEDED", Busy, ""),
+    -22000: ("SYS_SVR_TO_SVR_CONNECT_FAILED", ServerFault, ""),
     NO_ZONE: ("SYS_INVALID_ZONE_NAME", NotFound, "check the first part of the path: it is the zone"),
+    -27000: ("SYS_COPY_LEN_ERR", Broken, ""),
     -31000: ("SYS_INVALID_FILE_PATH", LocalRefused, "check the path"),
     -32000: ("SYS_INVALID_RESC_INPUT", LocalRefused, _RESOURCE),
     -36000: ("SYS_NO_PATH_PERMISSION", Denied, _PERMISSION),
@@ -68,11 +76,13 @@ _TABLE: Final[dict[int, tuple[str, type[TransferError], str]]] = {
     -110000: ("SYS_RESC_QUOTA_EXCEEDED", NoSpace, ""),
     -115000: ("SYS_SOCK_READ_TIMEDOUT", Broken, ""),
     -116000: ("SYS_SOCK_READ_ERR", Broken, ""),
+    -130000: ("SYS_INVALID_INPUT_PARAM", ServerFault, ""),
     -154000: ("SYS_INTERNAL_ERR", ServerFault, ""),
     -164000: ("SYS_REPLICA_DOES_NOT_EXIST", NotFound, ""),
     -168000: ("SYS_REPLICA_INACCESSIBLE", ServerFault, ""),
     -169000: ("SYS_NOT_ALLOWED", Denied, ""),
     -310000: ("USER_FILE_DOES_NOT_EXIST", NotFound, ""),
+    -311000: ("USER_FILE_TOO_LARGE", NoSpace, ""),
     -312000: ("OVERWRITE_WITHOUT_FORCE_FLAG", ServerFault, ""),
     CHECKSUM_MISMATCH: ("USER_CHKSUM_MISMATCH", Broken, ""),
     -317000: ("USER_INPUT_PATH_ERR", LocalRefused, "check the path"),
@@ -82,6 +92,15 @@ _TABLE: Final[dict[int, tuple[str, type[TransferError], str]]] = {
     -358000: ("OBJ_PATH_DOES_NOT_EXIST", NotFound, ""),
     LOCKED: ("LOCKED_DATA_OBJECT_ACCESS", ServerFault, _BUSY),
     VERIFICATION: ("CHECK_VERIFICATION_RESULTS", ServerFault, ""),
+    -510000: ("UNIX_FILE_OPEN_ERR", ServerFault, ""),
+    -511000: ("UNIX_FILE_CREATE_ERR", ServerFault, ""),
+    -512000: ("UNIX_FILE_READ_ERR", ServerFault, ""),
+    -513000: ("UNIX_FILE_WRITE_ERR", ServerFault, ""),
+    -514000: ("UNIX_FILE_CLOSE_ERR", ServerFault, ""),
+    -515000: ("UNIX_FILE_UNLINK_ERR", ServerFault, ""),
+    -516000: ("UNIX_FILE_STAT_ERR", ServerFault, ""),
+    -520000: ("UNIX_FILE_MKDIR_ERR", ServerFault, ""),
+    -528000: ("UNIX_FILE_RENAME_ERR", ServerFault, ""),
     -806000: ("CAT_SQL_ERR", ServerFault, ""),
     NO_ROWS: ("CAT_NO_ROWS_FOUND", NotFound, ""),
     -809000: ("CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME", LocalRefused, "something else has this name"),
@@ -123,7 +142,7 @@ _SYSTEM: Final[dict[int, type[TransferError]]] = {
     errno.ENOENT: NotFound,
     errno.ENAMETOOLONG: LocalRefused,
 }
-"""What the errno in a code of the storage means. The numbers are those of Linux, as servers are."""
+"""What the errno in a code of the storage means."""
 
 
 class Refused(Exception):
@@ -152,7 +171,7 @@ def told(refused: Refused) -> str:
     """The code's name and number, the system's reason, and the server's own words."""
     from ..credentials.redaction import printable, redact
 
-    name = _TABLE.get(refused.base, ("",))[0]
+    name = TABLE.get(refused.base, ("",))[0]
     text = f"{name} ({refused.code})" if name else f"error {refused.code}"
     reason = _system_reason(refused)
     words = " ".join(redact(refused.text).split())
@@ -168,9 +187,9 @@ def _system_reason(refused: Refused) -> str:
 
 def error_of(refused: Refused, what: str, host: str, *, presented: str = "") -> TransferError:
     """The error that a code means. `what` says what was being done to which path; `presented` names the credential."""
-    _, kind, remedy = _TABLE.get(refused.base, ("", ServerFault, ""))
+    _, kind, remedy = TABLE.get(refused.base, ("", ServerFault, ""))
     number = -refused.code % 1000
-    if refused.base not in _TABLE or kind is ServerFault:
+    if refused.base not in TABLE or kind is ServerFault:
         kind = _SYSTEM.get(number, kind)
     text = f"{what}: {told(refused)}"
     if kind is Denied and presented:

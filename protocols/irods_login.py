@@ -28,7 +28,7 @@ _PASSWORD_BYTES: Final = 50
 _CHALLENGE_BYTES: Final = 64
 _AUTHENTICATE, _CHALLENGE, _RESPONSE, _PAM, _TICKET = 110_000, 703, 704, 725, 723
 _CLIENT: Final = b"wf-transfer"
-_SPEAKS: Final = b"rods4.3.0"
+_SPEAKS: Final = b"rods5.0.2"
 """The version of the protocol that this is written after."""
 _OLD_JSON: Final = (4, 2, 9)
 

@@ -1,7 +1,8 @@
 """One large data object written by several connections at once, and gone on with by a later process.
 
-One connection opens the object and stays until the end; its replica token lets others write to the same replica (API 20000).
-Each part is written by whatever worker has it, over its own connection, and then noted in the object's metadata. Closing the first connection makes the object good; until then, and after it was lost, it is not.
+One connection opens the object and stays until the end; its replica token lets others write to the same replica
+(API 20000). Each part is written by whatever worker has it, over its own connection, and then noted in the object's
+metadata. Closing it on the first connection makes the object good; until then, and after that was lost, it is not.
 
 A later process finds the notes on an object that is not good, and opens it without emptying it.
 """
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
 _ABOUT_OPEN, _CLOSE_ONE, _METADATA = 20_000, 20_004, 706
 _NOTE: Final = "wf-transfer-part"
-"""The attribute under which parts are noted: token, size of parts, number, and the digest where it is known. Gone when the object is whole."""
+"""The attribute under which parts are noted: token, size of parts, number, and the digest where it is known. It is gone
+when the object is whole."""
 _MOMENTS: Final = 30
 _MOMENT_SECONDS: Final = 0.1
 
@@ -179,7 +181,8 @@ def _patiently_opened(wire: Wire, path: str, resources: tuple[str, str], token: 
         try:
             return opened_for_writing(wire, path, resources, {"regChksum": ""}, token.size, flags)
         except TransferError as error:
-            busy = any(f"({code})" in error.what for code in (HIERARCHY_ERROR, LOCKED))
+            refused = error.__cause__
+            busy = isinstance(refused, Refused) and refused.base in (HIERARCHY_ERROR, LOCKED)
             if not busy or moment == _MOMENTS - 1 or not wire.usable:
                 raise
         if wire.context.stop.wait(_MOMENT_SECONDS):
@@ -212,7 +215,7 @@ def put(
     path = path_of(token.location)
     wire = sessions.take(token.location, "write", f"cannot write {shown_path(path)}")
     try:
-        descriptor, _ = wire.call(OPEN, object_input(path, begun.access, flags=WRITE_ONLY))
+        descriptor, _ = wire.call(OPEN, object_input(path, begun.access, flags=WRITE_ONLY, size=token.size))
         try:
             _write(wire, descriptor, offset, view)
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..checksum.records import NamedTuple
 from .irods_catalogue import sums_in
 from .irods_environment import login_for
 from .irods_errors import Refused
@@ -25,33 +24,25 @@ _IDLE_MOST: Final = 2
 _LAST_WORDS_SECONDS: Final = 5.0
 
 
-class _Known(NamedTuple):
-    """A login that was worked out before, and what it is for."""
-
-    credential: Credential
-    authority: Authority
-    zone: str
-    login: Login
-
-
 class Sessions:
     """Takes out and takes back. A connection that broke is never given again."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._idle: dict[Login, list[Wire]] = {}
-        self._known: dict[str, _Known] = {}
+        self._known: dict[tuple[str, Authority, str], tuple[Credential, Login]] = {}
+        """Logins that were worked out before."""
         self._sums: dict[object, tuple[str, ...]] = {}
 
     def login(self, location: Location, purpose: str) -> Login:
         """The account that this location is reached with. Raises TransferError."""
         credential = self._context.credential(location, purpose)
         authority, zone = authority_of(location), zone_of(path_of(location, folder=True))
-        known = self._known.get(purpose)
-        if known is not None and known[:3] == (credential, authority, zone):
-            return known.login
+        known = self._known.get((purpose, authority, zone))
+        if known is not None and known[0] == credential:
+            return known[1]
         login = login_for(credential, authority, zone)
-        self._known[purpose] = _Known(credential, authority, zone, login)
+        self._known[purpose, authority, zone] = credential, login
         return login
 
     def take(self, location: Location, purpose: str, what: str) -> Wire:

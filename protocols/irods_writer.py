@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 WRITE, UNLINK = 676, 615
 SUM_BYTES_PER_SECOND: Final = 20e6
 """A server that is slow at computing checksums; how long one may take is reckoned with it."""
-_PUT: Final = 1
 _LEAVES: Final = 20
 """How often an object is tried to be removed that the server still believes to be written."""
 _LEAVE_SECONDS: Final = 0.1
@@ -217,13 +216,14 @@ def opened_for_writing(
     `resources` are the one of the URL, and the one of the environment file, which is only for objects that are new.
     """
     wanted, usual = resources
-    keywords = {**keywords, "dataType": "generic"}
+    keywords = dict(keywords)
     if wanted or usual:
         keywords["destRescName"] = wanted or usual
+    # Servers before 4.3.1 would take -1 for the size.
+    known = size if size is not None else -1 if wire.version >= (4, 3, 1) else 0
 
     def opened() -> int:
-        message = object_input(path, keywords, flags=flags, size=-1 if size is None else size, operation=_PUT)
-        return wire.call(OPEN, message)[0]
+        return wire.call(OPEN, object_input(path, keywords, flags=flags, size=known))[0]
 
     try:
         try:
@@ -237,7 +237,7 @@ def opened_for_writing(
                 raise
             return opened()
     except Refused as refused:
-        raise _not_opened(wire, path, refused, f"cannot write {shown_path(path)}") from None
+        raise _not_opened(wire, path, refused, f"cannot write {shown_path(path)}") from refused
 
 
 def receipt_of(found: list[Replica], path: str, host: str) -> Receipt:

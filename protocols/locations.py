@@ -40,6 +40,8 @@ _HOSTLESS_URL_SCHEMES: Final = frozenset({"osdf", "stash"})
 _FEDERATIONS: Final = frozenset({"osdf", "pelican", "stash"})
 """Before these may stand `NAME+`, the name of a token, in which underscores are common."""
 _SCHEME_MARKS: Final = str.maketrans("", "", "+.-")
+_OPAQUE_SCHEMES: Final = frozenset({"root", "roots", "xroot", "xroots"})
+"""`?` begins what XRootD calls the opaque part; everything before it is literal."""
 BUCKET_SCHEMES: Final = frozenset({"s3", "s3s", "gs"})
 """The path begins with the name of a bucket."""
 HOME_SCHEMES: Final = frozenset({"sftp", "scp", "globus", "go"})
@@ -130,13 +132,22 @@ class Location(NamedTuple):
 
     def below(self, relative: str) -> Location:
         """The location of `relative` inside this folder, spelled as the scheme wants it. A query stays behind it."""
-        path, query = self.path, ""
-        if rule_of(self.scheme) is Rule.URL:
-            end = _compiled(r"[?#]|\Z").search(path)
-            assert end is not None
-            path, query = path[: end.start()], path[end.start() :]
+        end = query_start(self.scheme, self.path)
+        path, query = self.path[:end], self.path[end:]
         separator = "" if path.endswith("/") else "/"
         return self.with_path(f"{path}{separator}{relative}{query}")
+
+
+def query_start(scheme: str, path: str) -> int:
+    """Where in a location's path that begins which belongs to no name: query and fragment, or XRootD's opaque part."""
+    if scheme in _OPAQUE_SCHEMES:
+        end = path.find("?")
+    elif rule_of(scheme) is Rule.URL:
+        found = _compiled(r"[?#]").search(path)
+        end = -1 if found is None else found.start()
+    else:
+        end = -1
+    return len(path) if end < 0 else end
 
 
 def rule_of(scheme: str) -> Rule:

@@ -73,7 +73,7 @@ class MemoryTaskStore(MemoryStore):
         super().__init__(service.server, declared, context)
         self._service = service
 
-    def local_twin(self, location: Location) -> Location | None:
+    def local_twin(self, location: Location, other: Location, *, writing: bool) -> Location | None:
         folder = self._service.local_folder
         if not folder or not location.path.startswith(folder + "/"):
             return None

@@ -21,7 +21,7 @@ from .values import Resolved, Tree
 from .wire import Wire, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..checksum.digest import Digest
     from .context import Context
@@ -58,7 +58,7 @@ class OsdfStore:
         url = plain.partition("?")[0] + (f"?{'&'.join(words)}" if words else "")
         return Tree(parse_location(url, site=location.site, priority=location.priority), name.pack)
 
-    def _places(self, location: Location, name: Name, guide: Guide, purpose: str) -> list[Location]:
+    def _places(self, location: Location, name: Name, guide: Guide, purpose: str) -> Sequence[Location]:
         servers = guide.servers
         if guide.needs_token or purpose == "write":
             servers = tuple(server for server in servers if server.startswith("https://"))
@@ -126,6 +126,9 @@ class OsdfStore:
         direct = name._replace(flags=name.flags - {"prefercached"} | {"directread"})
         guide = self._guide(direct, "read")
         return self._place(self._places(location, direct, guide, "read")[0], "read")
+
+    def ordered(self, places: tuple[Location, ...]) -> tuple[Location, ...]:
+        return tuple(self._known.by_trust(places))
 
     def report(self, place: Location, error: TransferError) -> None:
         """Notes that what came from a place was not what it should be: it is named last from now on."""

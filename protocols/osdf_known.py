@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Final
 
     from .locations import Location
@@ -73,7 +73,7 @@ class Known:
         with self._lock:
             self._failed[server] = self._failed.get(server, 0) + 1
 
-    def by_trust(self, places: list[Location]) -> list[Location]:
+    def by_trust(self, places: Sequence[Location]) -> Sequence[Location]:
         """The same places; servers that have failed in this run last, those that did so most often at the very end."""
         if not self._failed:
             return places

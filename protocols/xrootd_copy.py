@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 _ALGORITHM: Final = "adler32"
 _SLOWEST: Final = 1e6
 """Bytes per second that two servers move at least, where they do not tell how far they are."""
-_NO_SUCH_COPY: Final = frozenset({9, 13, 15, 204, 203, 206})
-"""Codes of the library after which the bytes had better stream."""
+_NO_SUCH_COPY: Final = frozenset({9, 13, 15, 203, 204, 206, 400})
+"""Codes of the library after which the bytes had better stream: the streams tell what is really wrong. 400: a server refused."""
+_FULL: Final = frozenset({3009, 3021})
 
 
 def copied(context: Context, links: Links, source: Location, destination: Location) -> CopyStep:
@@ -87,7 +88,7 @@ def _asked(link: Link, source: Place, partial: Place, facts: list[Any], what: st
     try:
         link.call("copy", file, source.url, partial.url, seconds=facts[SIZE] / _SLOWEST)
     except Status as status:
-        if status.code in _NO_SUCH_COPY:
+        if status.code in _NO_SUCH_COPY and status.number not in _FULL:
             raise Unsupported(f"{what}: {status.text}", host=link.host) from None
         raise
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .errors import (
     Broken,
     Busy,
+    Changed,
     Denied,
     LocalRefused,
     Misconfigured,
@@ -36,7 +37,7 @@ _BY_SERVER: Final[dict[int, type[TransferError]]] = {
     3000: Unsupported,  # invalid argument
     3001: Unsupported,
     3002: LocalRefused,  # argument too long: a name
-    LOCKED: Busy,
+    LOCKED: Changed,  # somebody writes it
     3006: Unsupported,
     3007: ServerFault,  # I/O error
     3008: Busy,  # no memory
@@ -79,7 +80,6 @@ _BY_WORDS: Final[tuple[tuple[str, type[TransferError]], ...]] = (
 _BY_LIBRARY: Final[dict[int, type[TransferError]]] = {
     101: Unreachable,  # invalid address: the name is unknown
     108: Unreachable,
-    110: Misconfigured,  # TLS: no later try cures it
     202: Unreachable,  # handshake
     203: Denied,  # login
     204: Denied,  # authentication
@@ -94,6 +94,9 @@ _BY_LIBRARY: Final[dict[int, type[TransferError]]] = {
 }
 _FAULTS_OF_A_CONNECTION: Final = frozenset({102, 103, 104, 105, 107, 109, 206, 207, 208})
 _TLS: Final = 110
+_CUT: Final = ("broken pipe", "reset by peer", "socket error", "timed out")
+"""What a failure of TLS says that is one of the connection. No later try cures the others: nobody vouches for the certificate,
+or the server has no TLS."""
 _ERROR_RESPONSE: Final = 400
 
 
@@ -116,7 +119,7 @@ def error_of_status(
 
     words = " ".join(printable(_without_frame(status.text)).split())
     error = _kind_of(status, kind)(f"{what}: {words}" if words else what, host=host)
-    if status.code == _TLS:
+    if isinstance(error, Misconfigured) and status.code == _TLS:
         error.remedy = (
             "check that this server speaks TLS, and that its certificate is signed by an authority that "
             "X509_CERT_DIR or SSL_CERT_FILE names"
@@ -129,6 +132,9 @@ def _kind_of(status: Status, kind: type[TransferError]) -> type[TransferError]:
         return LocalRefused if status.text.startswith("UnicodeEncodeError") else ServerFault
     if status.code in _FAULTS_OF_A_CONNECTION:
         return kind
+    if status.code == _TLS:
+        was_cut = kind is not Unreachable or any(words in status.text.lower() for words in _CUT)
+        return kind if was_cut else Misconfigured
     if status.code == _ERROR_RESPONSE:
         if status.number in (FILE_SYSTEM, 3012):
             folded = status.text.lower()

@@ -16,9 +16,9 @@ import time
 from collections import deque
 
 from .errors import Broken, Misconfigured, MissingExtra, ServerFault, Stopped, TransferError, Unreachable
-from .xrootd_child import REGION, REGIONS
 from .xrootd_errors import Status, error_of_status
 from .xrootd_login import Flavor, Login
+from .xrootd_streams import REGION, REGIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import time
 from ..checksum.records import NamedTuple
 from .errors import TransferError
 from .values import MARK_DIGITS
-from .xrootd_child import REGION
 from .xrootd_errors import EXISTS, Status
 from .xrootd_names import MODIFIED, SIZE
+from .xrootd_streams import REGION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _reopened(link: Link, usual: Place, file: int, region: int, incoming: Incomi
             link.call("truncate", file, held)
         return Partial(usual, file, region, held)
     except Status:
+        link.post("close", file)
         return None
 
 

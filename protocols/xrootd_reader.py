@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .errors import Broken, Changed, LocalRefused, Unreachable
-from .xrootd_child import SLOT, SLOTS
 from .xrootd_errors import Status, error_of_status
 from .xrootd_names import MODIFIED, SIZE, is_directory, version_of
+from .xrootd_streams import SLOT, SLOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

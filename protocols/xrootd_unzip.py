@@ -10,7 +10,7 @@ import threading
 import zipfile
 import zlib
 
-from .xrootd_child import SLOT, SLOTS, Failed, Refused, checked
+from .xrootd_streams import SLOT, SLOTS, Failed, Refused, checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import os
 
 from .errors import Broken, LocalRefused, TransferError, Unreachable
 from .values import Receipt
-from .xrootd_child import SLOT, SLOTS
 from .xrootd_digest import checksum
 from .xrootd_errors import ABSENT, EXISTS, Status, error_of_status
 from .xrootd_names import is_directory
 from .xrootd_partial import trailer
+from .xrootd_streams import SLOT, SLOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -409,6 +409,15 @@ def test_a_section_gives_the_password_of_a_site(tmp_path: Path) -> None:
     assert isinstance(found, Irods) and (found.form, found.password) == ("native", Secret("canary"))
 
 
+def test_a_section_logs_in_to_an_irods_server_without_an_environment_file(tmp_path: Path) -> None:
+    text = "[irods://h:1247]\nusername = alice\npassword = canary\n[irods://t:1247]\nticket = canary\n"
+    conf = private(tmp_path / "c.conf", text)
+    found = find("irods", "h:1247", "", file=str(conf))
+    assert isinstance(found, Basic) and (found.user, found.password) == ("alice", Secret("canary"))
+    found = find("irods", "alice@t:1247", "", file=str(conf))
+    assert isinstance(found, Irods) and (found.form, found.environment_file) == ("ticket", "")
+
+
 def test_an_irods_environment_that_makes_no_sense_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("canary")

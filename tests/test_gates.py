@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wf.transfer import gates
 from wf.transfer.gates import (
     COOLING_FIRST,
     COOLING_MOST,
@@ -227,3 +228,31 @@ def test_whatever_happens_the_limit_stays_between_one_and_the_most(
             gate = strike(gate, now, began=now - lasted, retry_after=retry_after)
         assert 1 <= gate.limit <= start + more
         assert gate.cooling_until >= before.cooling_until or not before.cooling(now)
+
+
+class TestLines:
+    """Requests that are announced go over one connection where that keeps this machine busy."""
+
+    def test_near_by_one_worker_is_enough(self) -> None:
+        gate = gates.succeeded(gates.fresh(2, 128, 3), 0.0005)
+        assert gates.narrowed(gate).limit == 1
+
+    def test_far_away_it_is_not(self) -> None:
+        gate = gates.succeeded(gates.fresh(2, 128, 3), 0.05)
+        assert gates.narrowed(gate) == gate
+
+    def test_what_was_refused_or_has_grown_keeps_its_limit(self) -> None:
+        gate = gates.succeeded(gates.fresh(2, 128, 3), 0.0005)
+        struck = gates.succeeded(gates.struck(gate, began=1.0, now=2.0, retry_after=None), 0.0005)
+        grown = gate._replace(limit=8)
+        assert (gates.narrowed(struck), gates.narrowed(grown)) == (struck, grown)
+
+    def test_large_files_get_the_workers_back(self) -> None:
+        gate = gates.succeeded(gates.fresh(2, 128, 3), 0.0005)
+        assert gates.widened(gates.narrowed(gate)).limit == 2
+        struck = gates.struck(gate, began=1.0, now=2.0, retry_after=None)
+        assert gates.widened(struck) == struck
+
+    def test_an_endpoint_that_answers_slowly_gets_more_all_the_same(self) -> None:
+        gate = gates.narrowed(gates.succeeded(gates.fresh(2, 128, 3), 0.005))
+        assert gates.grown(gate, 10.0, rate=190.0).limit == 2

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import QUICK, execute, sha256, transfer
 from servers.faults import fault_proxy
-from servers.scripted import answer, scripted
+from servers.scripted import BODY, answer, scripted
 from wf.credentials.kinds import Anonymous, Secret
 from wf.protocols.conformance_tools import content, digest_of, error_of, refused
 from wf.protocols.errors import Broken, Changed, Denied, NotFound, Unsupported
@@ -242,7 +242,7 @@ def test_a_whole_that_is_not_its_parts_is_broken() -> None:
             answer(b"{}", status="404 Not Found"),
             resource(b""),
             *map(resource, pieces),
-            made,
+            [BODY, made],
         ) as server,
         closing(gcs_store(nobody(server.url))) as store,
     ):

@@ -250,13 +250,14 @@ def test_the_collection_of_this_machine_is_used_while_it_is_connected(
     here = globus.collection(tmp_path, entity_type=PERSONAL)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     local = parse_location(f"file://{tmp_path}/f", site="here")
-    assert ends.store().local_twin(local) is None
+    remote = at(ends.source, "/f", site="there")
+    assert ends.store().local_twin(local, remote, writing=False) is None
     installed(tmp_path / "home", here, f"{tmp_path},0,1")
-    twin = ends.store().local_twin(local, at(ends.source, "/f", site="there"))
+    twin = ends.store().local_twin(local, remote, writing=False)
     assert twin is not None
     assert (twin.host, twin.path, twin.site) == (here, f"{tmp_path}/f", "there")
     globus.change(here, connected=False)
-    assert ends.store().local_twin(local) is None
+    assert ends.store().local_twin(local, remote, writing=False) is None
 
 
 def test_an_installation_that_the_service_does_not_know_is_not_used(
@@ -264,7 +265,8 @@ def test_an_installation_that_the_service_does_not_know_is_not_used(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     installed(tmp_path, "00000000-0000-0000-0000-000000000000", "/,0,1")
-    assert ends.store().local_twin(parse_location(f"file://{tmp_path}/f")) is None
+    local, remote = parse_location(f"file://{tmp_path}/f"), at(ends.source, "/f")
+    assert ends.store().local_twin(local, remote, writing=False) is None
 
 
 # --- credentials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ from wf.protocols.errors import (
     NoSpace,
     NotFound,
     ServerFault,
+    Stopped,
     Unsupported,
 )
 from wf.protocols.irods import IrodsStore
@@ -328,9 +330,10 @@ def test_two_writers_of_one_object_do_not_mix(alice: IrodsStore, zone: IrodsZone
     [
         (-818000, Denied, "CAT_NO_ACCESS_PERMISSION (-818000)"),
         (-110000, NoSpace, "SYS_RESC_QUOTA_EXCEEDED (-110000)"),
-        (-511028, NoSpace, "error -511028: No space left on device"),
-        (-511013, Denied, "error -511013: Permission denied"),
-        (-23000, Busy, "SYS_MAX_CONNECT_COUNT_EXCEEDED (-23000)"),
+        (-513028, NoSpace, "UNIX_FILE_WRITE_ERR (-513028): No space left on device"),
+        (-511013, Denied, "UNIX_FILE_CREATE_ERR (-511013): Permission denied"),
+        (-600005, ServerFault, "error -600005: Input/output error"),
+        (-9000, Busy, "SYS_EXCEED_CONNECT_CNT (-9000)"),
         (-105000, ServerFault, "SYS_RESC_IS_DOWN (-105000)"),
         (-1827000, ServerFault, "error -1827000"),
         (-99999000, ServerFault, "error -99999000"),
@@ -519,3 +522,21 @@ def test_no_secret_is_in_a_refusal(zone: IrodsZone, tmp_path: Path) -> None:
         "CAT_INVALID_AUTHENTICATION (-826000)" in error.what and PASSWORD not in f"{error.what}{error.remedy}"
     )
     assert "alice from the test" in error.what
+
+
+def test_a_close_that_is_never_answered_is_given_up(zone: IrodsZone, tmp_path: Path) -> None:
+    """A server that computes a checksum is given time for the bytes that it has, and not more."""
+    alice = presenting(credential(zone, tmp_path), stall=0.2)
+    zone.inject(CLOSE, times=1, stall=True)
+    error = refused(lambda: written(alice, at(zone, "f"), DATA), Broken)
+    assert "no answer for" in error.what
+    assert names(zone) == []
+
+
+def test_a_close_that_takes_long_does_not_hold_up_the_end_of_the_run(zone: IrodsZone, tmp_path: Path) -> None:
+    stop = threading.Event()
+    alice = presenting(credential(zone, tmp_path), stop=stop, stall=1000)
+    zone.inject(CLOSE, times=1, stall=True)
+    threading.Timer(0.1, stop.set).start()
+    refused(lambda: written(alice, at(zone, "f"), DATA), Stopped)
+    assert names(zone) == []

@@ -344,7 +344,7 @@ def test_the_wrong_zone_is_named(zone: IrodsZone, tmp_path: Path) -> None:
 
 
 def test_a_zone_that_refuses_newcomers_is_busy(zone: IrodsZone, tmp_path: Path) -> None:
-    zone.inject(110_000, code=-23000)
+    zone.inject(110_000, code=-9000)
     refused(lambda: looked(store(zone, tmp_path), zone), Busy)
 
 

@@ -117,6 +117,7 @@ def test_what_became_good_meanwhile_is_nobody_s_to_go_on_with(zone: IrodsZone, t
     token = opened(alice, zone)
     put_part(alice, token, 0)
     alice.abort_parts(token, keep=True)
+    zone.await_no_writer(f"{zone.home}/f")
     zone.plant("f", b"by another client")
     refused(lambda: alice.list_parts(token), NotFound)
     alice.abort_parts(token)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from irods import exception
 from irods.message import (
     CollectionRequest,
     FileOpenRequest,
@@ -26,6 +27,7 @@ from irods_operations import Account, answers
 from irods_tools import real_account
 from servers.irods_server import PASSWORD, USER, ZONE, irods_zone
 from wf.protocols import irods_messages as messages
+from wf.protocols.irods_errors import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +138,14 @@ def test_a_login_is_sent_alike() -> None:
 def test_a_request_is_framed_alike() -> None:
     ours = messages.header(b"RODS_API_REQ", 7, 5, 602)
     assert ours == iRODSMessage.pack_header("RODS_API_REQ", 7, 0, 5, 602)
+
+
+def test_codes_have_the_names_that_the_library_knows_them_by() -> None:
+    known = {
+        each.code: name
+        for name, each in vars(exception).items()
+        if isinstance(each, type) and isinstance(getattr(each, "code", None), int)
+    }
+    ours = {code: name for code, (name, _, _) in TABLE.items() if code in known}
+    assert len(ours) > 50
+    assert ours == {code: known[code] for code in ours}

@@ -287,3 +287,17 @@ def test_every_scheme_has_a_rule(scheme: str, rule: Rule) -> None:
 def test_what_the_batch_says_beside_the_url_is_kept() -> None:
     location = parse_location("file:a", site="a-b", priority=-3, kind="docker")
     assert location == Location("file:a", "file", "", 5, "a-b", -3, "docker")
+
+
+@pytest.mark.parametrize(
+    ("folder", "inside"),
+    [
+        ("root://h//d?authz=x", "root://h//d/a#b?authz=x"),
+        ("root://h//d#e", "root://h//d#e/a#b"),
+        ("https://h/d?x=1#y", "https://h/d/a#b?x=1#y"),
+        ("sftp://h/d?x", "sftp://h/d?x/a#b"),
+    ],
+)
+def test_what_is_no_part_of_the_path_stays_behind_it(folder: str, inside: str) -> None:
+    """A query, or what XRootD calls the opaque part."""
+    assert parse_location(folder).below("a#b").url == inside

@@ -99,6 +99,28 @@ def test_an_item_that_failed_is_tried_again_in_a_new_task(service: MemoryService
     assert [attempt.error and attempt.error.code for attempt in done[3].attempts] == ["broken", None]
 
 
+def test_items_that_failed_together_are_tried_again_together(service: MemoryService) -> None:
+    requests = copies(service, 50)
+    service.server.fail("item", "*", errors.Broken("cut"), times=50)
+
+    done = go(service, requests, settings=QUICK._replace(back_off=0.2, back_off_most=0.4))
+
+    assert done.exit == 0
+    assert [len(task.group.items) for task in service.tasks] == [50, 50]
+
+
+def test_what_was_wrong_before_does_not_hide_what_is_wrong_in_the_end(service: MemoryService) -> None:
+    requests = copies(service, 1)
+    service.server.fail("item", "*", errors.Broken("cut"))
+    service.server.fail("item", "*", errors.Denied("not for you"), times=FOREVER)
+
+    done = go(service, requests)
+
+    error = done[0].error
+    assert error is not None
+    assert (error.code, done.exit) == ("denied", 77)
+
+
 def test_an_item_the_service_refuses_by_name_never_reaches_the_task(service: MemoryService) -> None:
     requests = copies(service, 3)
     server = service.server

@@ -103,10 +103,15 @@ class TestDirector:
         with pytest.raises(NotFound, match="object not found"):
             store.resolve(at(fed, "/open/absent"), "read")
 
-    def test_what_the_namespace_does_not_allow_is_unsupported(self, fed: Federation, store: OsdfStore) -> None:
+    def test_what_the_namespace_does_not_allow_is_unsupported(
+        self, fed: Federation, store: OsdfStore
+    ) -> None:
         fed.change("/open", writes=False, direct_reads=False, listings=False)
         fed.put("/open/only-read", b"x")
-        for location, purpose in ((at(fed, "/open/a"), "write"), (at(fed, "/open/only-read?directread"), "read")):
+        for location, purpose in (
+            (at(fed, "/open/a"), "write"),
+            (at(fed, "/open/only-read?directread"), "read"),
+        ):
             with pytest.raises(Unsupported, match="405"):
                 store.resolve(location, purpose)
         with pytest.raises(Unsupported, match="cannot be listed"):
@@ -135,7 +140,12 @@ class TestDirector:
     def test_a_discovery_that_fails_is_asked_again(self, fed: Federation, store: OsdfStore) -> None:
         fed.put("/open/here", b"x")
         fed.director.discovery_troubles.extend(
-            [Trouble(503), Trouble(200, b"<html>", "text/html"), Trouble(200, b'{"director_endpoint": 7}'), Trouble(404)]
+            [
+                Trouble(503),
+                Trouble(200, b"<html>", "text/html"),
+                Trouble(200, b'{"director_endpoint": 7}'),
+                Trouble(404),
+            ]
         )
         for error in (Busy, ServerFault, ServerFault, NotFound):
             with pytest.raises(error):
@@ -151,11 +161,15 @@ class TestDirector:
     def test_priorities_and_not_the_order_of_links_count(self, fed: Federation, store: OsdfStore) -> None:
         links = (
             '<https://c.example/a,b>; rel="duplicate"; pri=3; depth=1',
-            '<https://a.example/a,b>; rel=duplicate; depth=1; pri=1',
+            "<https://a.example/a,b>; rel=duplicate; depth=1; pri=1",
             '<https://b.example/a,b>;rel="duplicate";pri=2',
             '<https://nobody.example/a,b>; rel="describedby"; pri=0',
         )
-        fields = (("Link", ", ".join(links)), ("X-Pelican-Namespace", "namespace=/"), ("Location", "https://x/a,b"))
+        fields = (
+            ("Link", ", ".join(links)),
+            ("X-Pelican-Namespace", "namespace=/"),
+            ("Location", "https://x/a,b"),
+        )
         fed.director.troubles.append(Trouble(307, fields=fields))
         assert places(store, at(fed, "/a,b")) == [f"https://{name}.example/a,b" for name in "abc"]
 
@@ -239,7 +253,9 @@ class TestCaches:
         assert reader.digests == (Digest("adler32", bytes.fromhex("091e01de")),)
         drained(reader)
 
-    def test_a_cache_that_tells_no_digest_is_asked_for_one_once(self, fed: Federation, store: OsdfStore) -> None:
+    def test_a_cache_that_tells_no_digest_is_asked_for_one_once(
+        self, fed: Federation, store: OsdfStore
+    ) -> None:
         folder = fresh(fed)
         with fed.counted_cache() as (url, proxy):
             fed.serve_from(url)
@@ -248,6 +264,27 @@ class TestCaches:
                 assert drained(store.open_read(at(fed, f"{folder}/{number}"))) == b"x"
             # XRootD closes the connection on which it was asked.
             assert proxy.connections == 2
+
+    @pytest.mark.parametrize(
+        ("field", "known"),
+        [
+            ("Digest: crc32c=4waSgw==", ["crc32c:e3069283"]),
+            ("Digest: crc32c=e3069283", ["crc32c:e3069283"]),
+            ("Digest: adler32=91e01de", ["adler32:091e01de"]),
+            ("Digest: md5=JfnnlDI7RTiF9RgfG2JNCw==", ["md5:25f9e794323b453885f5181f1b624d0b"]),
+            ("Digest: crc32=cbf43926,whirlpool=00", ["crc32:cbf43926"]),
+            ("Digest: whatever", []),
+            ("X-Other: 1", []),
+        ],
+    )
+    def test_digests_are_understood_however_they_are_spelled(
+        self, fed: Federation, store: OsdfStore, tls_files: TlsFiles, field: str, known: list[str]
+    ) -> None:
+        with scripted(answer(b"", field), answer(b"123456789"), certificate=tls_files.server) as server:
+            fed.change("/open", caches=(server.url.replace("127.0.0.1", "localhost"),), root=None)
+            reader = store.open_read(at(fed, f"/open/spelled/{len(known)}"))
+            assert [str(digest) for digest in reader.digests] == known
+            assert drained(reader) == b"123456789"
 
     def test_a_digest_is_asked_at_the_origin(self, fed: Federation, store: OsdfStore) -> None:
         path = f"{fresh(fed)}/told"
@@ -276,7 +313,11 @@ class TestEndOfData:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Transfer-Status\r\n\r\n"
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
         got = head + chunks + b"0\r\n" + trailer.encode() + b"\r\n"
-        self.server.scripts[:] = [answer(status="405 No"), got, f"HTTP/1.1 200 OK\r\nContent-Length: {total}\r\n\r\n".encode()]
+        self.server.scripts[:] = [
+            answer(status="405 No"),
+            got,
+            f"HTTP/1.1 200 OK\r\nContent-Length: {total}\r\n\r\n".encode(),
+        ]
 
     def test_a_failure_behind_the_data_is_a_failure(
         self, fed: Federation, store: OsdfStore, told: list[bytes]
@@ -312,7 +353,9 @@ class TestEndOfData:
 
 
 class TestTokens:
-    def test_what_everybody_may_read_is_read_without_a_token(self, fed: Federation, tls_files: TlsFiles) -> None:
+    def test_what_everybody_may_read_is_read_without_a_token(
+        self, fed: Federation, tls_files: TlsFiles
+    ) -> None:
         fed.put("/open/public", b"x")
         with scripted(answer(b"x"), certificate=tls_files.server) as server:
             fed.change("/open", caches=(server.url.replace("127.0.0.1", "localhost"),))
@@ -350,11 +393,13 @@ class TestTokens:
         with pytest.raises(MissingCredential, match="needs a token for /kept, made by https://localhost:"):
             store.open_read(at(fed, "/kept/data"))
 
-    def test_a_token_that_does_not_allow_it_is_named_in_the_refusal_and_not_shown(self, fed: Federation) -> None:
+    def test_a_token_that_does_not_allow_it_is_named_in_the_refusal_and_not_shown(
+        self, fed: Federation
+    ) -> None:
         fed.put("/kept/data", b"x")
         token = fed.token("storage.read:/elsewhere")
         store = OsdfStore(context_of(fed, token))
-        with pytest.raises(Denied, match="403.*token|token from the test.*403") as caught:
+        with pytest.raises(Denied, match=r"token from the test: 403") as caught:
             store.open_read(at(fed, "/kept/data"))
         assert token not in str(caught.value)
         store.close()
@@ -418,7 +463,9 @@ class TestWriting:
         assert receipt.size == size
         assert [digest.algorithm for digest in receipt.digests] == ["adler32"]
 
-    def test_writing_takes_a_token_even_where_reading_does_not(self, fed: Federation, store: OsdfStore) -> None:
+    def test_writing_takes_a_token_even_where_reading_does_not(
+        self, fed: Federation, store: OsdfStore
+    ) -> None:
         with pytest.raises(MissingCredential):
             written(store, at(fed, "/open/new"), b"x")
 
@@ -435,7 +482,9 @@ class TestWriting:
         trusted.remove(at(fed, f"{folder}/a"), recursive=True)
 
 
-def test_nothing_of_a_discovery_document_is_believed_but_the_director(fed: Federation, store: OsdfStore) -> None:
+def test_nothing_of_a_discovery_document_is_believed_but_the_director(
+    fed: Federation, store: OsdfStore
+) -> None:
     document = {"director_endpoint": "ftp://director.example"}
     fed.director.discovery_troubles.append(Trouble(200, json.dumps(document).encode()))
     with pytest.raises(Unsupported, match="not an http or https URL"):

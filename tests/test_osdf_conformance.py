@@ -117,7 +117,9 @@ class TestProtectedOrigin(TestOrigin):
     def denied_location(self, fed: Federation) -> Location:
         """A server that the director takes for one of this namespace, and that knows nothing of it."""
         fed.servers.put("/strange", b"strange")
-        fed.director.namespaces["/strange"] = fed.director.namespaces["/kept"]._replace(path="/strange", root=None)
+        fed.director.namespaces["/strange"] = fed.director.namespaces["/kept"]._replace(
+            path="/strange", root=None
+        )
         return parse_location(fed.url("/strange"))
 
 

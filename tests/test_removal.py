@@ -174,6 +174,7 @@ def test_the_home_of_the_account_is_precious_also_when_home_says_otherwise(work:
         "http://host/a/..",
         "http://host/a/%2e%2E",
         "https://host/%2E/",
+        "root://host//?authz=token",
         "memory://host/",
         "memory://host",
         "memory://host/a/../",

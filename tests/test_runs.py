@@ -154,3 +154,11 @@ def test_a_batch_whose_server_has_too_much_to_do_in_the_midst(tmp_path: Path) ->
     assert [(tmp_path / str(n)).read_bytes() for n in range(60)] == [
         f"/{n}".encode() * 100 for n in range(60)
     ]
+
+
+def test_a_second_worker_comes_once_a_large_file_has_begun() -> None:
+    dispatcher, entry = entered([fetch(number) for number in range(10)])
+    taken(dispatcher, entry)
+    assert dispatcher.wanted() == 0, "the first one finds out how far away the host is"
+    dispatcher.answered((KEY[0], ""))
+    assert dispatcher.wanted() == 1

@@ -15,6 +15,8 @@ import pytest
 from command_runs import COMMAND, wf_transfer
 from runs import execute, leftovers, sha256, transfer
 from servers.faults import REFUSE, closed_port, cut, fault_proxy, reset
+from servers.lying_sftp import honest_ssh
+from servers.process import short_temporary_directory
 from servers.sshd import PASSWORD, PHRASE, Keys, Sshd, asyncssh_server, make_keys, rclone_sftp, sshd
 from sftp_tools import Credentials, locked_key, place, planted, store
 from wf.credentials.kinds import Anonymous, Basic, Secret, SshKey
@@ -50,6 +52,7 @@ from wf.protocols.values import Incoming
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers.unprivileged import Unprivileged
     from wf.credentials.kinds import Credential
     from wf.protocols.errors import TransferError
 
@@ -458,6 +461,33 @@ def test_a_read_only_server_denies(keys: Keys, monkeypatch: pytest.MonkeyPatch) 
         refused(lambda: there.make_directory(place(closed, "folder")), Denied)
         assert drained(there.open_read(location)) == b"stays"
         there.close()
+
+
+def test_what_the_account_may_not_do_is_denied(unprivileged: Unprivileged) -> None:
+    with short_temporary_directory() as name:
+        top = Path(name)
+        top.chmod(0o755)
+        for part in ("bin", "closed"):
+            (top / part).mkdir()
+        secret = top / "closed" / "secret"
+        secret.write_bytes(b"secret")
+        secret.chmod(0)
+        (top / "closed").chmod(0o555)
+        (unprivileged.folder / "file").write_bytes(b"data")
+        environment = {"PATH": f"{honest_ssh(top / 'bin')}:{os.environ['PATH']}"}
+        closed = f"sftp://host{top}/closed"
+        for arguments in (
+            ("cp", f"{closed}/secret", "copy"),
+            ("cp", "file", f"{closed}/new"),
+            ("mkdir", f"{closed}/folder"),
+            ("rm", f"{closed}/secret"),
+        ):
+            command = [*unprivileged.command("wf-transfer"), *arguments]
+            run = unprivileged.run(command, environment=environment)
+            assert (run.returncode, run.stdout) == (77, b""), run.stderr
+            assert b"Permission denied [denied]" in run.stderr
+        (top / "closed").chmod(0o755)
+        assert os.listdir(top / "closed") == ["secret"]
 
 
 def test_a_partial_that_somebody_may_be_writing_is_left_alone(server: Sshd) -> None:

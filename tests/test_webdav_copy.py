@@ -359,16 +359,18 @@ def test_leave_does_not_follow_a_redirect(tls_files: TlsFiles) -> None:
     pair = tls_files.server
     with scripted(MADE, certificate=pair) as stranger:
         away = answer(b"", f"Location: {stranger.url}/to", status="307 Temporary Redirect")
-        with scripted(THERE, answer(status="405 Not Allowed"), certificate=pair) as source:
-            with scripted(away, certificate=pair) as destination:
-                store = store_of(tls_files, TOKEN)
-                here = over_http(at(f"davs://127.0.0.1:{source.port}/from"))
-                there = over_http(at(f"davs://127.0.0.1:{destination.port}/to"))
+        with (
+            scripted(THERE, answer(status="405 Not Allowed"), certificate=pair) as source,
+            scripted(away, certificate=pair) as destination,
+        ):
+            store = store_of(tls_files, TOKEN)
+            here = over_http(at(f"davs://127.0.0.1:{source.port}/from"))
+            there = over_http(at(f"davs://127.0.0.1:{destination.port}/to"))
 
-                refused(lambda: fetch(store, here, there), Unsupported)
-                store.close()
+            refused(lambda: fetch(store, here, there), Unsupported)
+            store.close()
 
-                assert "transferheaderauthorization" in destination.requests[-1].headers
+            assert "transferheaderauthorization" in destination.requests[-1].headers
         assert stranger.requests == []
 
 

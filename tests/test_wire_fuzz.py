@@ -122,7 +122,8 @@ def test_pieces_make_no_difference(data: bytes, cuts: list[int]) -> None:
     one, other = Received([data]), Received(cut_up(data, cuts))
     assert (one.status, one.trailers, type(one.error)) == (other.status, other.trailers, type(other.error))
     if one.error is None:
-        assert (one.body, one.kept) == (other.body, other.kept)
+        # What belongs to nothing may come when the connection is kept already.
+        assert one.body == other.body and one.kept <= other.kept
 
 
 def chunked(body: bytes, sizes: Sequence[int], extension: bytes, trailer: bytes) -> bytes:

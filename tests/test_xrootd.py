@@ -20,6 +20,7 @@ from wf.protocols.conformance_tools import BUFFER, begun, content, digest_of, di
 from wf.protocols.conformance_tools import make_context as context_for
 from wf.protocols.errors import (
     Broken,
+    Changed,
     Denied,
     LocalRefused,
     Misconfigured,
@@ -133,6 +134,18 @@ def test_the_opaque_part_is_no_part_of_the_name(xrootd: XrootdRoot, store: Xroot
 def test_a_name_that_is_not_utf8_is_refused(xrootd: XrootdRoot, store: XrootdStore) -> None:
     with pytest.raises(LocalRefused):
         written(store, location(xrootd, fresh(xrootd)).below("caf\udce9"), b"x")
+
+
+def test_a_large_file_is_written_over_several_connections(
+    xrootd: XrootdRoot, store: XrootdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wf.protocols.xrootd._WIDE_FROM", len(DATA))
+    data = content(20 * BUFFER)
+    folder = fresh(xrootd)
+    with fault_proxy(xrootd.ports[OPEN]) as proxy:
+        written(store, parse_location(f"root://localhost:{proxy.port}//{folder.name}/file"), data)
+        assert proxy.connections == 4
+    assert (folder / "file").read_bytes() == data
 
 
 # --- checksums
@@ -252,13 +265,14 @@ def test_removing_a_tree_follows_no_link(xrootd: XrootdRoot, store: XrootdStore)
         (204, 0, "Auth failed", Denied),
         (108, 0, "Connection error", Unreachable),
         (101, 0, "Invalid address", Unreachable),
-        (110, 0, "TLS error", Misconfigured),
-        (107, 0, "Stream disconnect", Broken),
+        (110, 0, "TLS error: error_ssl", Misconfigured),
+        (110, 0, "TLS error: connection reset by peer", Unreachable),
+        (107, 0, "Stream disconnect", Unreachable),
         (777, 0, "never heard of", ServerFault),
     ],
 )
 def test_a_status_means_an_error(code: int, number: int, words: str, kind: type[TransferError]) -> None:
-    error = error_of_status(Status(code, number, f"[ERROR] {words}"), "cannot read x", "host")
+    error = error_of_status(Status(code, number, f"[ERROR] {words}"), "cannot read x", "host", Unreachable)
     assert type(error) is kind
     assert str(error) == f"cannot read x: {words}"
 
@@ -280,6 +294,42 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with pytest.raises(Misconfigured) as caught:
         opened(NOBODY).open_read(location(xrootd, path, scheme="roots"))
     assert "X509_CERT_DIR" in caught.value.remedy
+
+
+def test_a_file_that_shrinks_while_it_is_read_has_changed(xrootd: XrootdRoot, store: XrootdStore) -> None:
+    path = planted(xrootd, content(40 * BUFFER))
+    reader = store.open_read(location(xrootd, path))
+    reader.read()
+    os.truncate(path, 20 * BUFFER)
+    with pytest.raises((Changed, Broken)):  # a server that sends from the file itself can only hang up
+        drained(reader)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_has_changed(xrootd: XrootdRoot, store: XrootdStore) -> None:
+    path = planted(xrootd, content(40 * BUFFER))
+    reader = store.open_read(location(xrootd, path))
+    reader.read()
+    os.utime(path, (0, 1_000_000_000))
+    with pytest.raises(Changed):
+        drained(reader)
+
+
+def test_a_file_that_somebody_writes_is_not_read(xrootd: XrootdRoot, store: XrootdStore) -> None:
+    folder = fresh(xrootd)
+    writer = begun(store, location(xrootd, folder).below("file"), DATA)
+    (partial,) = left_in(folder)
+    with pytest.raises(Changed):
+        store.open_read(location(xrootd, folder / partial))
+    writer.abort()
+
+
+def test_a_trickle_is_given_up(xrootd: XrootdRoot, context: Context, store: XrootdStore) -> None:
+    path = planted(xrootd, content(40 * BUFFER))
+    context.stall, context.slow_bytes = 0.5, 1 << 30
+    with fault_proxy(xrootd.ports[OPEN], rate=2 << 20) as slow:
+        reader = store.open_read(parse_location(f"root://localhost:{slow.port}//{path.parent.name}/file"))
+        with pytest.raises(Broken, match=r"only \d+ bytes came"):
+            drained(reader)
 
 
 # --- the process that has the library

@@ -131,7 +131,9 @@ def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Rout
     copied = pour(Pour(transfer, work, worker, work.destination))
     if isinstance(copied, (Again, Handed)):
         return copied
-    return verified_further(transfer, work.destination, worker, copied._replace(route=route))
+    # Built anew: `_replace` is slow where files are small.
+    copied = Copied(route, *copied[1:])
+    return verified_further(transfer, work.destination, worker, copied)
 
 
 def _first_leg(transfer: Transfer, work: Work, worker: Worker, budget: SpoolBudget) -> Again:

@@ -36,6 +36,8 @@ _LOGINS: Final = 5
 """As many times as long as a login takes, work must last for another one to be worth it."""
 SLICE: Final = 0.1
 """Seconds after which a worker leaves a lane if other lanes have work."""
+TOGETHER: Final = 5.0
+"""Seconds by which requests that failed in one task may be tried early, so that they are one task again."""
 _NEVER: Final = float("inf")
 _UNKNOWN: Final = Capability("unknown", (), "")
 
@@ -255,7 +257,25 @@ class Dispatcher:
             else:
                 others.append(item)
         entry.lane.queue.extend(others)
+        if len(taken) < most and self._heap:
+            taken.extend(self._soon(entry.lane.key, most - len(taken)))
         return taken
+
+    def _soon(self, key: Key, most: int) -> list[Work]:
+        """Up to `most` requests of a lane whose time to be tried again has almost come."""
+        until = time.monotonic() + TOGETHER
+        with self._lock:
+            fit = [
+                each
+                for each in self._heap
+                if each[0] < until and isinstance(each[2], Work) and key_of(each[2]) == key
+            ][:most]
+            if fit:
+                chosen = {each[1] for each in fit}
+                self._heap = [each for each in self._heap if each[1] not in chosen]
+                heapq.heapify(self._heap)
+                self._due = self._heap[0][0] if self._heap else _NEVER
+        return [each[2] for each in fit if isinstance(each[2], Work)]
 
     def _others_are_due(self, entry: Entry, now: float) -> bool:
         """The stay is over and something else waits. Reads without the lock: a moment's delay does no harm."""

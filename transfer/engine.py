@@ -8,7 +8,7 @@ from collections import deque
 
 from ..protocols.capability import Shape
 from ..protocols.context import Context, Shared
-from ..protocols.errors import Busy, End, Reach, Stopped, TransferError
+from ..protocols.errors import Busy, End, Mismatch, Reach, Stopped, TransferError
 from .concluding import (
     blamed,
     defect_in,
@@ -296,12 +296,14 @@ class Engine:
     def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed:
         request = work.request
         if any(self._offers(end, Shape.RESOLVER) for end in (work.source, work.destination)):
-            from .resolving import logical_end, resolve
+            from .resolving import logical_end, reconsidered, resolve
 
             found = logical_end(work, self.plan)
             if found is not None:
                 resolve(work, worker, *found)
                 self.dispatcher.answered((gate_key(found[0]), ""))
+                return Again()
+            if reconsidered(work, worker):
                 return Again()
         if isinstance(request, Transfer):
             return copy(work, worker, self._budget)
@@ -346,6 +348,10 @@ class Engine:
             if not error.host:
                 error.host = where.endpoint
             self._refusals.failed(where, error, writing=error.end is End.DESTINATION)
+            if where.logical and isinstance(error, Mismatch):
+                from .resolving import report_place
+
+                report_place(worker, where, error)
             if error.reach is Reach.HOST:
                 crowded = isinstance(error, Busy) and self.dispatcher.crowded(gate_key(where))
                 self.dispatcher.strike(gate_key(where), error, clock)

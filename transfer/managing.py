@@ -85,9 +85,9 @@ def _reached_by_service(work: Work, worker: Worker) -> tuple[Location | None, Lo
     if source is None:
         return None, None
     if source.is_local and capability_of(plan, destination).offers(Shape.SERVICE):
-        return _service(destination, worker).local_twin(source), destination
+        return _service(destination, worker).local_twin(source, destination, writing=False), destination
     if destination.is_local and capability_of(plan, source).offers(Shape.SERVICE):
-        return source, _service(source, worker).local_twin(destination)
+        return source, _service(source, worker).local_twin(destination, source, writing=True)
     return source, destination
 
 
@@ -208,14 +208,19 @@ class Managing:
     def cancel(self, worker: Worker, task: Task) -> tuple[list[Work], str]:
         """Ends the task when the run is stopped. The works that are not done, and what people should know about them."""
         told = ""
-        if task.handle:
+        if task.submission:
             try:
+                # The answer to the submission may have been lost: the same one again is the same task.
+                task.handle = task.handle or _service(task.location, worker).submit(
+                    task.group, task.submission
+                )
                 progress = _service(task.location, worker).cancel(task.group, task.handle)
                 self._take_results(worker, task, progress, last=True)
                 self._forget(task)
             except Exception as error:  # noqa: BLE001 - said in the outcome; the report must be written
                 what = error.what if isinstance(error, TransferError) else type(error).__name__
-                told = f"task {task.handle} could not be cancelled ({what}): it may still be running"
+                name = task.handle or f"with submission {task.submission}"
+                told = f"task {name} could not be cancelled ({what}): it may still be running"
         return [work for work in task.works if work is not None], told
 
     def _submit(self, service: Service, task: Task) -> None:

@@ -6,13 +6,12 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ..protocols.locations import BUCKET_SCHEMES, Location, Rule, parse_location, rule_of
+from ..protocols.locations import BUCKET_SCHEMES, Location, Rule, parse_location, query_start, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//)?")
-_QUERY = re.compile(r"[?#]")
 
 
 def place(word: str, site: str, environment: Mapping[str, str]) -> Location:
@@ -39,7 +38,7 @@ def place(word: str, site: str, environment: Mapping[str, str]) -> Location:
 def bare_path(location: Location) -> str:
     """The path without query and fragment."""
     path = location.path
-    return _QUERY.split(path, maxsplit=1)[0] if rule_of(location.scheme) is Rule.URL else path
+    return path[: query_start(location.scheme, path)]
 
 
 def names_a_folder(location: Location) -> bool:

@@ -35,6 +35,7 @@ class Pour:
         "expected",
         "held",
         "incoming",
+        "mark",
         "peeked",
         "private",
         "reader",
@@ -61,6 +62,8 @@ class Pour:
         """The first reader was opened for its first bytes only."""
         self.incoming: Incoming | None = None
         """What the destination was told."""
+        self.mark = ""
+        """`resuming.mark_of` the destination, once it was needed."""
         self.held = 0
         """Bytes that the destination had from an earlier run."""
 
@@ -163,9 +166,7 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
         if isinstance(error, TransferError):
             after_cut(error, job.destination, worker, began, size)
         raise
-    return publish(job.destination, worker, writer, size, digests, began)._replace(
-        checked=counts(job, checked)
-    )
+    return publish(job.destination, worker, writer, size, digests, began, checked=counts(job, checked))
 
 
 def _digests_of(view: memoryview, expected: tuple[Digest, ...]) -> tuple[Digest, ...]:

@@ -48,7 +48,7 @@ EXTRAS: Final = (
     ),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
     Extra("irods", ("irods",), "logins at iRODS that iinit left (.irodsA)"),
-    Extra("xrootd", ("XRootD",), "XRootD servers: the client library, and a checksum that costs little"),
+    Extra("xrootd", ("XRootD", "google_crc32c"), "XRootD, which does not work without, and a checksum that costs little"),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
     Extra("crc", ("awscrt", "google_crc32c"), "crc32c and crc64nvme at the speed of the processor"),
     Extra("keyring", ("keyring",), "passwords, tokens and access keys of a desktop's keyring"),
@@ -107,7 +107,7 @@ def page() -> str:
         f"{_INTRODUCTION}\n## What each can do\n\n{_table(_HEAD, (_row(each) for each in BUILT_IN))}"
         f"{_COLUMNS}{promises}{rest}\n{notes}"
         "\n## What can be installed beside it\n\n"
-        f"All of them work without; `pip install 'wf-transfer[all]'` brings everything.\n\n"
+        f"Where nothing else is said, the protocols work without; `pip install 'wf-transfer[all]'` brings everything.\n\n"
         f"{_table(('extra', 'package', 'brings'), extras)}"
         f"\n## Not built yet\n\nBatches use these schemes too; a request with one fails alone, and says so:\n\n{planned}.\n"
     )

@@ -45,6 +45,8 @@ def publish(
     moved: int,
     digests: tuple[Digest, ...],
     began: float,
+    *,
+    checked: bool = False,
 ) -> Copied:
     """The published copy with the evidence that the destination's own words give. `began`: seconds since 1970."""
     note = ""
@@ -66,7 +68,7 @@ def publish(
     except Mismatch as error:
         error.left_behind = undo(destination, worker, receipt)
         raise
-    return Copied(None, moved, digests, evidence, note=note)
+    return Copied(None, moved, digests, evidence, checked, note=note)
 
 
 def verified_further(transfer: Transfer, destination: Location, worker: Worker, copied: Copied) -> Copied:

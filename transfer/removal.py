@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from ..protocols.errors import End, LocalRefused
-from ..protocols.locations import BUCKET_SCHEMES, HOME_SCHEMES, ZONE_SCHEMES, Rule, rule_of
+from ..protocols.locations import BUCKET_SCHEMES, HOME_SCHEMES, ZONE_SCHEMES, Rule, query_start, rule_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def _same_or_above(path: str, precious: str) -> bool:
 
 
 def _remote_danger(target: Location) -> str:
-    path = target.path
+    path = target.path[: query_start(target.scheme, target.path)]
     if rule_of(target.scheme) is Rule.URL:
         from urllib.parse import unquote
 
-        path = unquote(path.partition("?")[0].partition("#")[0], errors="surrogateescape")
+        path = unquote(path, errors="surrogateescape")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         return "written with `..`, so that nobody can say what it is"

@@ -42,6 +42,32 @@ def resolve(work: Work, worker: Worker, location: Location, end: End) -> None:
         _put_destinations(work, places)
 
 
+def report_place(worker: Worker, place: Location, error: TransferError) -> None:
+    """Tells the resolver that a place sends other bytes than it should, if it wants to know."""
+    report = getattr(worker.store(place), "report", None)
+    if report is not None:
+        report(place, error)
+
+
+def reconsidered(work: Work, worker: Worker) -> bool:
+    """Whether another place comes first by now, since the resolver has learnt from other requests: it belongs into that lane."""
+    source = work.source
+    if source is None or not source.logical or work.attempts:
+        return False
+    ordered = getattr(worker.store(source), "ordered", None)
+    if ordered is None:
+        return False
+    at = work.position.source
+    last = at + 1
+    while last < len(work.sources) and work.sources[last].logical == source.logical:
+        last += 1
+    places = ordered(work.sources[at:last])
+    if places[0] is source:
+        return False
+    work.sources = (*work.sources[:at], *places, *work.sources[last:])
+    return True
+
+
 def _is_logical(location: Location, plan: Plan) -> bool:
     if location.is_local or location.logical:
         return False

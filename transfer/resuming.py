@@ -26,16 +26,21 @@ def mark_of(destination: Location) -> str:
     return _hexadecimal(destination.logical or destination.url)[:MARK_DIGITS]
 
 
-def token_of(transfer: Transfer, source: Location, version: str | None, destination: Location) -> str:
-    """Names this copy: the same in a later process, another one as soon as any of these differs."""
+def token_of(
+    transfer: Transfer, source: Location, version: str | None, destination: Location, mark: str = ""
+) -> str:
+    """Names this copy: the same in a later process, another one as soon as any of these differs.
+
+    `mark` is the destination's, where it is known.
+    """
     origin = source.logical or source.url
     text = f"{destination.logical or destination.url}\0{origin}\0{version}\0{transfer.expected}"
-    return mark_of(destination) + _hexadecimal(text)[: 16 - MARK_DIGITS]
+    return (mark or mark_of(destination)) + _hexadecimal(text)[: 16 - MARK_DIGITS]
 
 
 def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incoming:
     """What the destination is told of the bytes that come from `reader`."""
-    token = token_of(job.transfer, job.source, reader.version, job.destination)
+    token = token_of(job.transfer, job.source, reader.version, job.destination, job.mark)
     mode = 0o600 if job.private else reader.mode
     resume = sha256 is None and not job.private and can_go_on(job.worker, job.source, reader)
     return Incoming(reader.size, sha256, mode, token, resume)
@@ -58,7 +63,8 @@ def may_be_left(job: Pour) -> bool:
         return False
     store: Resuming = job.worker.store(job.destination)  # type: ignore[assignment]
     try:
-        return store.has_partial(job.destination, mark_of(job.destination))
+        job.mark = mark_of(job.destination)
+        return store.has_partial(job.destination, job.mark)
     except TransferError as error:
         raise error.at(End.DESTINATION, "open destination") from error.__cause__
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .planning import Plan
     from .requests import Request
 
-_SMALL: Final = 256 << 10
+_SMALL: Final = 128 << 10
 """Bytes from which on a file is not worth being announced: the source would have to send what nobody reads if something fails."""
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..protocols.errors import End, LocalRefused, Reach, Stopped, TransferError, Unsupported
+from ..protocols.errors import End, LocalRefused, Mismatch, Reach, Stopped, TransferError, Unsupported
 from .existing import already_there
 from .places import below, decoded, why_unsafe
 from .planning import capability_of, decision
 from .pouring import Pour, pour
 from .requests import Transfer
-from .resolving import logical_end, resolve
+from .resolving import logical_end, report_place, resolve
 from .settings import Evidence
 from .work import Copied, Work
 
@@ -92,7 +92,7 @@ def copy_tree(
     assert work.replica is not None
     route = decision(worker.plan, transfer, work.replica, work.destination).route
     files = "1 file" if moved.files == 1 else f"{moved.files} files"
-    return Copied(route, moved.bytes, (), moved.evidence, note=f"a tree of {files}")
+    return Copied(route, moved.bytes, (), moved.evidence, note=f"folder of {files}")
 
 
 def _insist_on_no_digest(transfer: Transfer) -> None:
@@ -179,6 +179,8 @@ def _copied(request: Transfer, work: Work, worker: Worker) -> Copied:
         except TransferError as error:
             if isinstance(error, Stopped) or error.reach in (Reach.REQUEST, Reach.GROUP):
                 raise
+            if isinstance(error, Mismatch) and work.source is not None and work.source.logical:
+                report_place(worker, work.source, error)
             failed = error
         else:
             assert isinstance(copied, Copied), "a worker without a crew shares nothing"

@@ -84,19 +84,22 @@ class Work:
     """One request from its first attempt to its outcome. Only the worker that holds it touches it."""
 
     __slots__ = (
+        "_position",
+        "_spool",
         "ahead",
         "announced",
         "attempts",
         "began",
         "crowded_out",
+        "destination",
         "destinations",
         "handle",
         "no_service_copy",
-        "position",
+        "replica",
         "request",
+        "source",
         "source_entry",
         "sources",
-        "spool",
         "stage",
         "told",
         "unfinished",
@@ -110,11 +113,18 @@ class Work:
         else:
             self.sources = ()
             self.destinations = (request.target,)
+        self._spool: Spool | None = None
+        # Plain attributes, as they are asked for a dozen times a request; the two properties below keep them right.
+        self.destination: Location
+        """Of the present attempt."""
+        self.replica: Location | None
+        """Where the present attempt began to read; None for mkdir and remove."""
+        self.source: Location | None
+        """The same, but the spool file once there is one."""
         self.position = Position(Replicas(max(1, len(self.sources))), Replicas(len(self.destinations)))
         self.began = began
         """Monotonic seconds."""
         self.attempts: tuple[Attempt, ...] = ()
-        self.spool: Spool | None = None
         self.handle = ""
         """Of a third-party copy under way."""
         self.source_entry: Entry | None = None
@@ -135,23 +145,35 @@ class Work:
         """What a resolver said of the places it named."""
 
     @property
-    def source(self) -> Location | None:
-        """The replica of the present attempt; the spool file once there is one; None for mkdir and remove."""
-        if self.spool is not None:
-            return self.spool.location
-        return self.sources[self.position.source] if self.sources else None
+    def position(self) -> Position:
+        """Where the tries are. Whoever changes the sources or destinations sets it afterwards."""
+        return self._position
+
+    @position.setter
+    def position(self, position: Position) -> None:
+        self._position = position
+        self.destination = self.destinations[position.destination]
+        self.replica = self.sources[position.source] if self.sources else None
+        self.source = self.replica if self._spool is None else self._spool.location
 
     @property
-    def destination(self) -> Location:
-        return self.destinations[self.position.destination]
+    def spool(self) -> Spool | None:
+        return self._spool
 
-    @property
-    def replica(self) -> Location | None:
-        """Like `source`, but the replica also when it is in a spool file."""
-        return self.sources[self.position.source] if self.sources else None
+    @spool.setter
+    def spool(self, spool: Spool | None) -> None:
+        self._spool = spool
+        self.source = self.replica if spool is None else spool.location
 
     def errors(self) -> tuple[TransferError, ...]:
-        return tuple(attempt.error for attempt in self.attempts if attempt.error is not None)
+        """The last one of each pair of ends: what was wrong there before is past."""
+        last: dict[tuple[Location | None, Location | None], TransferError] = {}
+        for attempt in self.attempts:
+            ends = (attempt.source, attempt.destination)
+            last.pop(ends, None)
+            if attempt.error is not None:
+                last[ends] = attempt.error
+        return tuple(last.values())
 
     def told_of(self, source: Location) -> Resolved | None:
         """What a resolver said of this source."""

@@ -75,6 +75,7 @@ class Routes(DataRoutes):
             return
         self.effect = effect
         status, document = self._act()
+        time.sleep(effect.get("answer_after", 0.0))
         if effect.get("hang_up") == "after":
             self._hang_up()
             return

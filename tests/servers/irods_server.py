@@ -11,6 +11,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -178,6 +179,13 @@ class IrodsZone:
             agents = list(self._agents)
         for agent in agents:
             agent.join(LEAVE_SECONDS)
+
+    def await_no_writer(self, path: str) -> None:
+        """Returns when the server has noticed that nobody writes the object any more."""
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self.catalogue.objects[path].writers:
+            assert time.monotonic() < deadline, f"{path} is still being written"
+            time.sleep(0.005)
 
     def stop(self) -> None:
         self.closing.set()

@@ -1,4 +1,4 @@
-"""A double: an `ssh` that runs OpenSSH's SFTP server here and spoils what it answers, as no server does on purpose."""
+"""A double: an `ssh` that runs OpenSSH's SFTP server here, as it is, or spoiling what it answers as no server does on purpose."""
 
 from __future__ import annotations
 
@@ -60,12 +60,25 @@ while True:
 
 def lying_ssh(folder: Path) -> str:
     """A folder for PATH. WF_LIE says which of LIES it tells, from its answer WF_LIE_AT on."""
+    return _program(folder, f"#!{sys.executable}\n{_PROGRAM.format(server=_server())}")
+
+
+def honest_ssh(folder: Path) -> str:
+    """A folder for PATH: the server is the account that runs the client, and tells what it may."""
+    return _program(folder, f'#!/bin/sh\ncase " $* " in *" -s "*) exec {_server()};; esac\nexit 1\n')
+
+
+def _server() -> str:
     places = "/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh:/usr/libexec"
     server = shutil.which("sftp-server", path=f"{places}:{os.environ['PATH']}")
     if server is None:
         missing("OpenSSH's sftp-server", "sudo make servers")
         raise AssertionError
+    return server
+
+
+def _program(folder: Path, text: str) -> str:
     program = folder / "ssh"
-    program.write_text(f"#!{sys.executable}\n{_PROGRAM.format(server=server)}")
+    program.write_text(text)
     program.chmod(0o755)
     return str(folder)
