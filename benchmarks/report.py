@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,13 +93,10 @@ def notes_in(text: str) -> str:
     return text.partition(NOTES)[2].partition(NOTES_END)[0].strip()
 
 
-OTHERS = "<!-- wf-checksum -->"
-
-
 def others_in(text: str) -> str:
-    """What `checksum.py` wrote behind the rows."""
-    _, mark, rest = text.partition(OTHERS)
-    return f"\n{mark}{rest}" if mark else ""
+    """What other programs wrote behind the rows, each between marks of its own; to be put there again."""
+    found = re.search(r"^<!-- (?!(?:end of )?notes -->)", text, re.MULTILINE)
+    return f"\n{text[found.start() :]}" if found else ""
 
 
 def document(

@@ -15,7 +15,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from .digest import SIZES, Digest, canonical_algorithm
+from .digest import Digest, canonical_algorithm, value_of
 from .entries import ManifestEntry, ManifestLine
 from .errors import ManifestError, TruncatedManifest
 from .gnu import LONGEST_LINE, breaks_off, split_at_newline
@@ -59,11 +59,11 @@ def read_lines(stream: BinaryIO, algorithm: str, root: bytes | None = None) -> I
 
 def _line(number: int, text: bytes, algorithm: str, root: bytes | None) -> ManifestLine:
     match = _LINE.fullmatch(text) if len(text) <= LONGEST_LINE else None
-    if match is None or len(match[1]) != 2 * SIZES[algorithm] or b"\0" in match[2]:
+    value = value_of(algorithm, match[1]) if match else None
+    if match is None or value is None or b"\0" in match[2]:
         return ManifestLine(number, None, f"is not a {algorithm} value and a path")
     name = _meant(match[2].removeprefix(b"*"), root)
-    digest = Digest(algorithm, bytes.fromhex(match[1].decode("ascii")))
-    return ManifestLine(number, ManifestEntry(name, (digest,)))
+    return ManifestLine(number, ManifestEntry(name, (Digest(algorithm, value),)))
 
 
 def _meant(text: bytes, root: bytes | None) -> bytes:

@@ -48,6 +48,8 @@ _INSTANCE_KEYS: Final = {
     "adler32": "adler32",
     "crc32c": "crc32c",
 }
+_CHECKSUMS: Final = ("crc32", "crc32c", "adler32")
+"""Those that are numbers of four bytes."""
 _SRI: Final = ("sha256", "sha384", "sha512")
 _GOOGLE: Final = ("crc32c", "md5")
 _IRODS: Final = {"sha2": "sha256", "sha512": "sha512", "sha1": "sha1", "md5": "md5", "adler32": "adler32"}
@@ -111,8 +113,7 @@ def parse_instance_digests(text: str) -> tuple[Digest, ...]:
 def format_instance_digests(digests: Iterable[Digest]) -> str:
     """The field's value: checksums in hexadecimal, digests in base64. Raises ValueError as `format_structured` does."""
     return ",".join(
-        f"{_key(_INSTANCE_KEYS, one)}={one.hex if SIZES[one.algorithm] <= 8 else one.base64}"
-        for one in digests
+        f"{_key(_INSTANCE_KEYS, one)}={one.hex if len(one.value) <= 8 else one.base64}" for one in digests
     )
 
 
@@ -129,7 +130,7 @@ def parse_either(algorithm: str, text: str) -> Digest:
             return parse_hex(algorithm, text)
         except ValueError:
             pass  # eight characters are also four bytes in base64
-    if size == 4 and 0 < len(text) < 8 and _is_hex(text):
+    if algorithm in _CHECKSUMS and 0 < len(text) < 8 and _is_hex(text):
         return parse_hex(algorithm, text.rjust(8, "0"))
     return parse_base64(algorithm, text)
 

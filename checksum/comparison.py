@@ -63,10 +63,16 @@ def compare(
 
 def content_of(entry: ManifestEntry) -> Digest | None:
     """The digest that tells content apart; None where there are only checksums, which prove no equality."""
-    return next((one for name in _STRONG if (one := entry.digest(name)) is not None), None)
+    strong = next((one for name in _STRONG if (one := entry.digest(name)) is not None), None)
+    return strong or next((one for one in entry.digests if _is_long_blake2b(one)), None)
 
 
 _STRONG = ("sha256", "sha512", "sha384", "blake2b", "sha1", "md5")
+
+
+def _is_long_blake2b(one: Digest) -> bool:
+    """Whether it is one of `b2sum -l` that is no shorter than MD5."""
+    return one.algorithm.startswith("blake2b-") and len(one.value) >= 16
 
 
 # --- names

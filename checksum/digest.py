@@ -23,19 +23,38 @@ if TYPE_CHECKING:
         def digest(self) -> bytes: ...
 
 
-SIZES: Final[dict[str, int]] = {
-    "sha256": 32,
-    "sha512": 64,
-    "sha384": 48,
-    "sha1": 20,
-    "md5": 16,
-    "blake2b": 64,
-    "crc32": 4,
-    "crc32c": 4,
-    "crc64nvme": 8,
-    "adler32": 4,
-}
-"""Length in bytes of each algorithm's value. An algorithm that is not here is not known."""
+_SHORTENED: Final[dict[str, int]] = {f"blake2b-{8 * size}": size for size in range(1, 64)}
+"""BLAKE2b of fewer than its 64 bytes, as `b2sum -l` has it: other parameters give other values (RFC 7693, 2.5), no prefix."""
+
+
+class _Sizes(dict[str, int]):
+    """Holds the algorithms that have one size, and gives that of a shortened one (`blake2b-256`) to who asks by name."""
+
+    def __missing__(self, algorithm: str) -> int:
+        return _SHORTENED[algorithm]
+
+
+SIZES: Final[dict[str, int]] = _Sizes(
+    {
+        "sha256": 32,
+        "sha512": 64,
+        "sha384": 48,
+        "sha1": 20,
+        "md5": 16,
+        "blake2b": 64,
+        "crc32": 4,
+        "crc32c": 4,
+        "crc64nvme": 8,
+        "adler32": 4,
+    }
+)
+"""Length in bytes of each algorithm's value."""
+
+KNOWN: Final = frozenset((*SIZES, *_SHORTENED))
+"""The canonical names. An algorithm that is not here is not known."""
+
+KNOWN_IN_WORDS: Final = f"{', '.join(SIZES)}, blake2b-8 to blake2b-504 (bits)"
+"""For messages and help."""
 
 _NAMES: Final[dict[str, str]] = {
     "sha-256": "sha256",
@@ -51,6 +70,8 @@ _NAMES: Final[dict[str, str]] = {
     "blake2b-512": "blake2b",
     "blake2b512": "blake2b",
 }
+_UNDASHED: Final = {name.replace("-", ""): name for name in _SHORTENED}
+"""As RFC 8493 (2.4) makes file names of them."""
 
 
 class Digest(NamedTuple):
@@ -74,13 +95,14 @@ class Digest(NamedTuple):
 def canonical_algorithm(name: str) -> str | None:
     """The canonical name (`sha256`) of an algorithm under any of its names, or None if it is unknown."""
     folded = name.strip().lower()
-    folded = _NAMES.get(folded, folded)
-    return folded if folded in SIZES else None
+    folded = _NAMES.get(folded) or _UNDASHED.get(folded, folded)
+    return folded if folded in KNOWN else None
 
 
 def names_of(algorithm: str) -> tuple[str, ...]:
     """The lower-case names that mean this algorithm, the canonical one first."""
-    return (algorithm, *(name for name, canonical in _NAMES.items() if canonical == algorithm))
+    others = {**_NAMES, **_UNDASHED}
+    return (algorithm, *(name for name, canonical in others.items() if canonical == algorithm))
 
 
 def parse_hex(algorithm: str, text: str) -> Digest:
@@ -95,6 +117,18 @@ def parse_hex(algorithm: str, text: str) -> Digest:
     except ValueError:
         raise ValueError(f"the {name} value is not hexadecimal") from None
     return checked(name, value)
+
+
+def value_of(algorithm: str, digits: bytes | str) -> bytes | None:
+    """The value that hexadecimal digits spell; None unless they are just that, and as many as the algorithm has.
+
+    What `parse_hex` is for people, this is for the lines of manifests. `algorithm` is a canonical name.
+    """
+    try:
+        value = binascii.unhexlify(digits)
+    except ValueError:
+        return None
+    return value if len(value) == SIZES[algorithm] else None
 
 
 def parse_base64(algorithm: str, text: str) -> Digest:
@@ -131,12 +165,14 @@ def new_hash(algorithm: str, *, little: bool = False) -> Hash:
         from .crc import new_crc
 
         return new_crc(algorithm)
-    if algorithm not in SIZES:
-        raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
+    if algorithm not in KNOWN:
+        raise _unknown(algorithm)
     if little and algorithm == "sha256" and (own := _interpreters_own()) is not None:
         return own()
     import hashlib
 
+    if algorithm in _SHORTENED:
+        return hashlib.blake2b(digest_size=_SHORTENED[algorithm], usedforsecurity=False)
     # The constructor of that name is found faster than by hashlib.new.
     _CONSTRUCTORS[algorithm] = getattr(hashlib, algorithm)
     return new_hash(algorithm)
@@ -209,5 +245,9 @@ class _ZlibHash:
 def _known(algorithm: str) -> str:
     name = canonical_algorithm(algorithm)
     if name is None:
-        raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(SIZES)}")
+        raise _unknown(algorithm)
     return name
+
+
+def _unknown(algorithm: str) -> ValueError:
+    return ValueError(f"unknown digest algorithm {algorithm!r}; known are {KNOWN_IN_WORDS}")

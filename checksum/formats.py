@@ -164,7 +164,7 @@ def _opened(stream: BinaryIO, path: bytes, algorithm: str | None, zero: bool, *,
             return Manifest(whole, Format.BAGIT, folder=os.path.dirname(path) or b".", algorithm=told)
         if algorithm is None and os.path.basename(path).upper().startswith(b"B2SUM"):
             algorithm = "blake2b"
-    zero = zero or _ends_in_nul(head)
+    zero = zero or _ends_in_nul(head, algorithm)
     found = Format.GNU if zero else recognise(head)
     return Manifest(whole, found, algorithm=algorithm, zero=zero)
 
@@ -191,16 +191,16 @@ def recognise(head: bytes) -> Format:
     return _of_lines(text)
 
 
-def _ends_in_nul(head: bytes) -> bool:
+def _ends_in_nul(head: bytes, algorithm: str | None) -> bool:
     """Whether the manifest has the form of `-z`. Where the first name has a newline it has to be asked for."""
     if b"\0" not in head:
         return False
     from .gnu import breaks_off, parse_line
 
     first, second, *_ = head.split(b"\0")
-    if b"\n" in first or parse_line(first, zero=True) is None:
+    if b"\n" in first or parse_line(first, algorithm, zero=True) is None:
         return False
-    return not second or parse_line(second, zero=True) is not None or breaks_off(second)
+    return not second or parse_line(second, algorithm, zero=True) is not None or breaks_off(second)
 
 
 def _of_lines(text: bytes) -> Format:

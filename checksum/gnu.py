@@ -5,6 +5,7 @@ r"""Lines of checksum manifests as GNU coreutils writes and reads them.
     <hex>  name             text; a `*` in place of the second blank: binary
     \<hex>  a\nname         newline, carriage return and backslash escaped, marked by the first byte
     SHA256 (name) = <hex>   the BSD form of `--tag`; it may be marked too
+    BLAKE2b-160 (name) = .. that of `b2sum -l 160`; in the other form the length of the value tells the same
     <hex>  any name<NUL>    the form of `-z`: nothing is escaped
 
 Names are bytes. What is malformed follows coreutils 9 (`split_3` in src/digest.c): leading blanks are allowed,
@@ -17,7 +18,7 @@ from __future__ import annotations
 import binascii
 import os
 
-from .digest import SIZES, Digest, canonical_algorithm
+from .digest import KNOWN, SIZES, Digest, canonical_algorithm, value_of
 from .errors import TruncatedManifest
 from .names import escape, needs_escape, unescape
 from .records import NamedTuple
@@ -33,11 +34,11 @@ LONGEST_LINE = 64 << 10
 _BY_HEX_LENGTH = {2 * size: name for name, size in SIZES.items() if size > 8 and name != "blake2b"}
 """The algorithm of an untagged value. Those of four and eight bytes look alike and must be named."""
 
+_BLAKE2B = {2 * SIZES[name]: name for name in KNOWN if name.startswith("blake2b")}
+"""The one of an untagged value where it is known to be by BLAKE2b."""
+
 _SHARED_LENGTHS = frozenset((128,))
 """What b2sum prints looks like what sha512sum prints."""
-
-_LABELS = {"blake2b": b"BLAKE2b"}
-"""b2sum takes no other spelling."""
 
 _BLANKS = b" \t"
 
@@ -75,9 +76,13 @@ def write_manifest_line(
         mark, raw = b"\\", escape(raw)
     end = b"\0" if zero else b"\n"
     if tag:
-        label = _LABELS.get(algorithm) or algorithm.upper().encode()
-        return b"%b%b (%b) = %b%b" % (mark, label, raw, digits, end)
+        return b"%b%b (%b) = %b%b" % (mark, _label(algorithm), raw, digits, end)
     return b"%b%b%b%b%b" % (mark, digits, b" *" if binary else b"  ", raw, end)
+
+
+def _label(algorithm: str) -> bytes:
+    family, kind, bits = algorithm.partition("blake2b")
+    return (f"BLAKE2b{bits}" if kind else family.upper()).encode()  # b2sum takes no other spelling
 
 
 def parse_line(line: bytes, algorithm: str | None = None, *, zero: bool = False) -> Entry | None:
@@ -118,8 +123,8 @@ def breaks_off(text: bytes) -> bool:
 class LineParser:
     """Parses the lines of one manifest, in order.
 
-    With `algorithm` (a canonical name) all other algorithms' lines are malformed. Without it tagged lines name their
-    own, and the length of the value tells that of the others.
+    With `algorithm` (a canonical name) all other algorithms' lines are malformed; `blake2b` is that of any length, as for
+    b2sum. Without it tagged lines name their own, and the length of the value tells that of the others.
     """
 
     __slots__ = ("_algorithm", "_reversed", "_zero")
@@ -144,15 +149,21 @@ class LineParser:
         name, closing, after = rest.rpartition(b")")
         after = after.lstrip(_BLANKS)
         algorithm = canonical_algorithm(label.decode("ascii", "replace"))
-        if not closing or after[:1] != b"=" or algorithm is None:
+        if not closing or after[:1] != b"=" or algorithm is None or not self._wants(algorithm):
             return None
-        return self._entry(algorithm, after[1:].lstrip(_BLANKS), name, marked=marked, binary=False)
+        value = value_of(algorithm, after[1:].lstrip(_BLANKS))
+        plain = unescape(name) if marked else name
+        return None if value is None or plain is None else Entry(Digest(algorithm, value), plain)
+
+    def _wants(self, algorithm: str) -> bool:
+        wanted = self._algorithm
+        return wanted in (None, algorithm) or (wanted == "blake2b" and algorithm.startswith(wanted))
 
     def _untagged(self, text: bytes, marked: bool) -> Entry | None:
         width = _word_length(text)
-        algorithm = self._algorithm or _BY_HEX_LENGTH.get(width)
+        algorithm = self._told_by_length(width)
         name = text[width + 1 :]
-        if width < 0 or algorithm is None or not name or _value(algorithm, text[:width]) is None:
+        if algorithm is None or not name or (value := value_of(algorithm, text[:width])) is None:
             return None
         binary = False
         if len(name) == 1 or name[:1] not in (b" ", b"*"):
@@ -162,19 +173,18 @@ class LineParser:
         elif not self._reversed:
             self._reversed = False
             binary, name = name[:1] == b"*", name[1:]
-        entry = self._entry(algorithm, text[:width], name, marked=marked, binary=binary)
-        if entry is not None and self._algorithm is None and width in _SHARED_LENGTHS:
-            return entry._replace(guessed=True)
-        return entry
-
-    def _entry(
-        self, algorithm: str, spelling: bytes, name: bytes, *, marked: bool, binary: bool
-    ) -> Entry | None:
-        value = _value(algorithm, spelling)
         plain = unescape(name) if marked else name
-        if value is None or plain is None or self._algorithm not in (None, algorithm):
+        if plain is None:
             return None
-        return Entry(Digest(algorithm, value), plain, binary)
+        return Entry(
+            Digest(algorithm, value), plain, binary, self._algorithm is None and width in _SHARED_LENGTHS
+        )
+
+    def _told_by_length(self, digits: int) -> str | None:
+        """The algorithm of a value without a label; None if there can be none."""
+        if self._algorithm is None:
+            return _BY_HEX_LENGTH.get(digits)
+        return _BLAKE2B.get(digits) if self._algorithm == "blake2b" else self._algorithm
 
 
 def _looks_tagged(text: bytes) -> bool:
@@ -191,15 +201,6 @@ def _looks_tagged(text: bytes) -> bool:
 def _word_length(text: bytes) -> int:
     blank, tab = text.find(b" "), text.find(b"\t")
     return blank if tab < 0 or 0 <= blank < tab else tab
-
-
-def _value(algorithm: str, spelling: bytes) -> bytes | None:
-    if len(spelling) != 2 * SIZES[algorithm]:
-        return None
-    try:
-        return binascii.unhexlify(spelling)
-    except ValueError:
-        return None
 
 
 def _is_comment(line: bytes, zero: bool) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .digest import SIZES, Digest, canonical_algorithm
+from .digest import Digest, canonical_algorithm, value_of
 from .entries import ManifestEntry, ManifestLine
 from .errors import ManifestError, TruncatedManifest
 from .gnu import LONGEST_LINE, split_at_newline
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from .digest import Digest as _Digest
 
 MAGIC = b"%%%% HASHDEEP-"
 _COLUMNS = {"md5": "md5", "sha1": "sha1", "sha256": "sha256"}
@@ -81,8 +80,8 @@ def _digests(columns: Sequence[str], values: Sequence[bytes]) -> Iterator[Digest
     for column, text in zip(columns, values, strict=False):
         algorithm = canonical_algorithm(column)
         if algorithm is not None:
-            value = bytes.fromhex(text.decode("ascii"))
-            if len(value) != SIZES[algorithm] or len(text) != 2 * len(value):
+            value = value_of(algorithm, text)
+            if value is None:
                 raise ValueError
             yield Digest(algorithm, value)
 
@@ -99,7 +98,7 @@ def entry_line(entry: ManifestEntry, algorithms: Sequence[str]) -> bytes:
     """The line of an entry. Raises ValueError if it lacks the size or a digest, or its name has a newline."""
     if entry.size is None or b"\n" in entry.name or not entry.name:
         raise ValueError("hashdeep needs a size, and a name without a newline")
-    digests: list[_Digest | None] = [entry.digest(name) for name in algorithms]
+    digests: list[Digest | None] = [entry.digest(name) for name in algorithms]
     values = [str(entry.size), *(one.hex for one in digests if one is not None)]
     if len(values) != len(algorithms) + 1:
         raise ValueError("the digest of a column is missing")

@@ -18,7 +18,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from .digest import SIZES, Digest
+from .digest import KNOWN, SIZES, Digest, value_of
 from .entries import BlockDigests, ManifestEntry, ManifestLine
 from .errors import ManifestError, TruncatedManifest
 
@@ -124,7 +124,7 @@ def _line(number: int, record: dict[str, object] | None) -> ManifestLine:
 
 
 def _entry(record: dict[str, object]) -> ManifestEntry:
-    digests = tuple(_digest(name, text) for name, text in record.items() if name in SIZES)
+    digests = tuple(_digest(name, text) for name, text in record.items() if name in KNOWN)
     if not digests:
         raise ValueError("no digest of a known algorithm")
     blocks = record.get("blocks")
@@ -148,11 +148,8 @@ def _name(path: object) -> bytes:
 
 
 def _digest(algorithm: str, text: object) -> Digest:
-    try:
-        value = bytes.fromhex(text) if isinstance(text, str) else b""
-    except ValueError:
-        value = b""
-    if len(value) != SIZES[algorithm] or len(str(text)) != 2 * len(value):
+    value = value_of(algorithm, text) if isinstance(text, str) else None
+    if value is None:
         raise ValueError(f"{algorithm} is not {2 * SIZES[algorithm]} hexadecimal digits")
     return Digest(algorithm, value)
 
@@ -169,7 +166,7 @@ def _count(record: dict[str, object], key: str) -> int | None:
 def _blocks(found: object) -> BlockDigests:
     record = found if isinstance(found, dict) else {}
     size = _count(record, "size")
-    algorithm = next((name for name in record if name in SIZES), None)
+    algorithm = next((name for name in record if name in KNOWN), None)
     values = record.get(algorithm)
     if not size or algorithm is None or not isinstance(values, list):
         raise ValueError("blocks needs a size and a list of digests")

@@ -7,13 +7,13 @@ one for each job and one for the inputs that its catalogues know.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from .digest import Digest, canonical_algorithm, parse_hex
-from .names import printable
+from .names import is_name, printable
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator
 
 
@@ -105,7 +105,7 @@ def load_meta(document: bytes, *, origin: str) -> Iterator[tuple[str, Expectatio
         if not isinstance(entry, dict):
             raise MetaError(f"{origin}: [{number}]: expected an object")
         lfn, attributes = entry.get("_id"), entry.get("_attributes", {})
-        if not isinstance(lfn, str) or not _is_name(lfn):
+        if not isinstance(lfn, str) or not is_name(lfn):
             raise MetaError(f'{origin}: [{number}]: "_id" is not a logical name')
         if not isinstance(attributes, dict):
             raise MetaError(f'{origin}: [{number}]: "_attributes" is not an object')
@@ -113,14 +113,6 @@ def load_meta(document: bytes, *, origin: str) -> Iterator[tuple[str, Expectatio
             yield lfn, Expectation(_digest(attributes), _size(attributes), origin)
         except ValueError as error:
             yield lfn, Expectation(None, None, origin, f"{origin}: [{number}]: {error}")
-
-
-def _is_name(lfn: str) -> bool:
-    """Whether a file can be called so: not where half a surrogate pair stands for no byte."""
-    try:
-        return bool(lfn) and b"\0" not in os.fsencode(lfn)
-    except UnicodeEncodeError:
-        return False
 
 
 def _entries(document: bytes, origin: str) -> list[object]:

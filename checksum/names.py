@@ -5,6 +5,14 @@ from __future__ import annotations
 import os
 
 
+def is_name(text: str) -> bool:
+    """Whether a file can be called so: not where half a surrogate pair stands for no byte."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def needs_escape(name: bytes) -> bool:
     """Whether GNU coreutils (9.0 and later) marks the line of such a name with a leading backslash."""
     return b"\\" in name or b"\n" in name or b"\r" in name

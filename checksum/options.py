@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .digest import SIZES, canonical_algorithm
+from .digest import KNOWN_IN_WORDS, canonical_algorithm
 from .output import PROGRAM, put
 from .remote import Access
 
@@ -172,7 +172,7 @@ def algorithms(made: ArgumentParser, names: str | None) -> tuple[str, ...]:
     for name in names.split(",") if names is not None else ():
         algorithm = canonical_algorithm(name)
         if algorithm is None:
-            made.error(f"unknown algorithm {name!r}; known are {', '.join(SIZES)}")
+            made.error(f"unknown algorithm {name!r}; known are {KNOWN_IN_WORDS}")
         found.append(algorithm)
     return tuple(dict.fromkeys(found))
 
@@ -239,7 +239,7 @@ def _add_items(made: ArgumentParser) -> None:
 
 
 def _add_algorithm(made: ArgumentParser, text: str) -> None:
-    made.add_argument("-a", "--algorithm", metavar="NAME", help=f"{', '.join(SIZES)}; {text}")
+    made.add_argument("-a", "--algorithm", metavar="NAME", help=f"{KNOWN_IN_WORDS}; {text}")
 
 
 def _add_general(made: ArgumentParser) -> None:

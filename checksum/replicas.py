@@ -1,4 +1,4 @@
-"""Replica catalogues in YAML, as Pegasus 5 has them: read as a manifest, and completed without disturbing the rest.
+"""Replica catalogues in YAML or JSON, as Pegasus 5 has them: read as a manifest, and completed without disturbing the rest.
 
 ::
 
@@ -12,7 +12,7 @@
 
 The schema (rc-5.0.yml) knows no checksum but sha256 and has the size among the metadata. Entries with `regex: true`
 name no file by themselves. To complete a catalogue the new text is put between the old characters, where the
-YAML parser says that they are: comments, order and quoting stay.
+parser says that they are: comments, order and quoting stay.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .digest import Digest, parse_hex
 from .errors import ChecksumError, ManifestError
+from .json_nodes import NULL, compose
+from .names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Final
 
-    Node = Any  # PyYAML's, which has no types of its own
+    Node = Any  # PyYAML's, which has no types of its own, or one of JSON
 
-_NULL: Final = "tag:yaml.org,2002:null"
 _TRUE: Final = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
 
 
@@ -97,6 +98,21 @@ class Catalogue:
 
 
 def _composed(text: str) -> Node:
+    try:
+        return (_of_json(text) if text.lstrip()[:1] == "{" else None) or _of_yaml(text)
+    except RecursionError:
+        raise ManifestError("is nested too deeply") from None
+
+
+def _of_json(text: str) -> Node:
+    """None for what is not JSON: a mapping of YAML may begin like it."""
+    try:
+        return compose(text)
+    except ValueError:
+        return None
+
+
+def _of_yaml(text: str) -> Node:
     from importlib import import_module
 
     try:
@@ -107,8 +123,6 @@ def _composed(text: str) -> Node:
         return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise ManifestError(f"is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ManifestError("is nested too deeply") from None
 
 
 def _entries(document: Node) -> list[Node]:
@@ -130,7 +144,7 @@ def _pairs(node: Node) -> dict[str, tuple[Node, Node]]:
 def _text_of(pairs: Mapping[str, tuple[Node, Node]], key: str) -> str:
     """The text of a scalar value, empty if there is none."""
     found = pairs.get(key)
-    return found[1].value if found is not None and found[1].id == "scalar" and found[1].tag != _NULL else ""
+    return found[1].value if found is not None and found[1].id == "scalar" and found[1].tag != NULL else ""
 
 
 def _replica(node: Node) -> Replica:
@@ -142,6 +156,10 @@ def _replica(node: Node) -> Replica:
         )
     if not lfn or not places:
         return Replica(line, lfn, places, problem="an entry needs lfn and pfns")
+    if not all(map(is_name, (lfn, *(place.pfn for place in places)))):
+        return Replica(
+            line, lfn, places, problem="a name holds NUL, or half a surrogate pair that stands for no byte"
+        )
     if _text_of(pairs, "regex") in _TRUE:
         return Replica(line, lfn, places, pattern=True)
     try:
@@ -212,7 +230,7 @@ def _new_line(text: str, end: int, indent: str, sum_: str) -> tuple[int, int, st
 def _into_empty(text: str, key: Node, value: Node, sum_: str) -> tuple[int, int, str]:
     """In place of a `checksum:` that says nothing."""
     begin, stop = value.start_mark.index, value.end_mark.index
-    says_nothing = not value.value or (value.id == "scalar" and value.tag == _NULL)
+    says_nothing = not value.value or (value.id == "scalar" and value.tag == NULL)
     if begin < key.start_mark.index or not says_nothing:
         raise ManifestError(f"line {key.start_mark.line + 1}: this checksum cannot be completed; remove it")
     if value.id == "scalar" and begin == stop:  # nothing at all: the mark may be lines further on

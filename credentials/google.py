@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -138,6 +137,8 @@ def google_at(
     One for workload identity holds no secret, and its permissions are not looked at. Without `project` it is that of the
     environment, else the document's own.
     """
+    import json
+
     content, seen = _document(path, means, origin)
     try:
         document = json.loads(content)
@@ -196,6 +197,8 @@ def _of_boto_file(path: str, means: Means, variable: str) -> Google:
     token = entries.get("gs_oauth2_refresh_token", "")
     client = parser["OAuth2"] if parser.has_section("OAuth2") else {}
     if token and client.get("client_id") and client.get("client_secret"):
+        import json
+
         document = {
             "type": "authorized_user",
             "client_id": client["client_id"],

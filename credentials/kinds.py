@@ -263,8 +263,10 @@ class AccessKey(Credential):
 class SshKey(Credential):
     """A private key's path, what opens it, and the path of the certificate that goes with it, if there is one."""
 
-    __slots__ = ("certificate", "passphrase", "private_key", "user")
+    __slots__ = ("certificate", "found_by_ssh", "passphrase", "private_key", "user")
     certificate: str
+    found_by_ssh: bool
+    """Nobody chose it: `ssh` takes it by itself, and would also take the others that the user has."""
     passphrase: Secret | None
     private_key: str
     user: str
@@ -278,10 +280,16 @@ class SshKey(Credential):
         passphrase: Secret | None = None,
         certificate: str = "",
         user: str = "",
+        found_by_ssh: bool = False,
         **about: Unpack[About],
     ) -> None:
         self._freeze(
-            about, private_key=private_key, passphrase=passphrase, certificate=certificate, user=user
+            about,
+            private_key=private_key,
+            passphrase=passphrase,
+            certificate=certificate,
+            user=user,
+            found_by_ssh=found_by_ssh,
         )
 
 

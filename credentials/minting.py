@@ -5,7 +5,6 @@ Each is made once and kept until shortly before its end, for all threads; a refu
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -182,6 +181,8 @@ def _timeout(section: Section) -> float:
 
 def _told_end(output: str) -> float | None:
     """When the token ends, in seconds since 1970, if a JSON answer says so."""
+    import json
+
     try:
         found = json.loads(output)
     except ValueError:

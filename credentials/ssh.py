@@ -95,7 +95,13 @@ class UserKeys:
             return None
         origin = f"{printable(path)} of {named_by}" if named_by else printable(path)
         return key_at(
-            path, self._means, os.path.basename(path), origin, None, settings.certificate, settings.user
+            path,
+            self._means,
+            os.path.basename(path),
+            origin,
+            certificate=settings.certificate,
+            user=settings.user,
+            found_by_ssh=True,
         )
 
     def _agent(self, settings: HostSettings, looked: list[str]) -> SshAgent | None:
@@ -130,8 +136,9 @@ def key_at(
     passphrase: Secret | None = None,
     certificate: str = "",
     user: str = "",
+    found_by_ssh: bool = False,
 ) -> SshKey:
-    """The key in a file that somebody named. Raises MissingCredential and UnsafeFile.
+    """The key in a file. Raises MissingCredential and UnsafeFile.
 
     `<key>-cert.pub` beside it is its certificate, as ssh has it.
     """
@@ -145,6 +152,7 @@ def key_at(
         passphrase=passphrase,
         certificate=certificate,
         user=user,
+        found_by_ssh=found_by_ssh,
         name=name,
         origin=origin,
         seen=(seen, public) if public is not None else (seen,),

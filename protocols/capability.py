@@ -105,6 +105,9 @@ class Capability(NamedTuple):
     """Requests at one endpoint at a time: to begin with, and at most."""
     ahead: int = 1
     """How many reads its stores like to be told of, the present one included; with more than 1 they have `announce`."""
+    ahead_in_order: bool = False
+    """Only their order tells which answer belongs to which announced read, and a server may get that wrong: only what will be
+    compared with a digest is announced."""
     notes: str = ""
     """One sentence for people, for the generated documentation."""
 

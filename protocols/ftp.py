@@ -22,6 +22,7 @@ from .errors import (
     Unreachable,
     Unsupported,
 )
+from .locations import login_of
 from .origins import is_host
 from .values import Entry
 
@@ -172,19 +173,17 @@ class FtpStore:
     def _login(self, location: Location) -> _Login:
         from ..credentials.kinds import Basic, Secret
 
-        user, _, where = location.host.rpartition("@")
-        match = _HOST.fullmatch(where)
+        user, password, place = login_of(location)
+        match = _HOST.fullmatch(place)
         if match is None or not is_host(match[1]) or int(match[2] or _PORT) > 65535:
             raise Unsupported(f"{_what('connect to', location)}: the host or the port cannot be understood")
         host, port = match[1].strip("[]"), int(match[2] or _PORT)
-        if ":" in user:
-            from urllib.parse import unquote
-
-            name, _, password = user.partition(":")
-            return _Login(host, port, unquote(name), Secret(unquote(password)))
+        if password is not None:
+            return _Login(host, port, _as_sent(user), Secret(_as_sent(password)))
         credential = self._context.credential(location, "read")
         if isinstance(credential, Basic):
-            return _Login(host, port, credential.user, credential.password)
+            password = credential.password.reveal()
+            return _Login(host, port, _as_sent(credential.user), Secret(_as_sent(password)))
         if credential.kind != "anonymous":
             raise Misconfigured(
                 f"credential {credential.name} from {credential.origin} is of kind {credential.kind}, "
@@ -192,6 +191,11 @@ class FtpStore:
                 remedy="configure a user and password for this host",
             )
         return _Login(host, port, "anonymous", Secret("anonymous@"))
+
+
+def _as_sent(text: str) -> str:
+    """The text as ftplib has to be given it: bytes of UTF-8 (RFC 2640), a character each."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 class FtpReader:

@@ -13,7 +13,7 @@ from .http_visit import (
     Place,
     Shown,
     Visit,
-    basic_of_url,
+    basic,
     content_range,
     entry_of,
     for_origin,
@@ -21,6 +21,7 @@ from .http_visit import (
     refused,
 )
 from .http_writer import CONTENT_TYPE, STORED, StreamWriter, WholeWriter, receipt_of
+from .locations import login_of
 from .origins import Request
 from .redirects import STATUSES, Trail, is_redirect
 from .wire import Origin, Wire, origin_of
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from .webdav import WebdavStore
 
 
-class HttpStore:
-    """Web servers, for one worker."""
+class WebRequests:
+    """What all stores over HTTP do alike: everything but reading."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -47,55 +48,6 @@ class HttpStore:
         """Where uploads were redirected to when it was too late to follow: the next attempt begins there."""
         self._speak_dav: dict[Origin, WebdavStore | None] = {}
         """Servers that were asked whether they speak WebDAV."""
-        self._ahead: Ahead | None = None
-
-    def announce(self, locations: Sequence[Location]) -> None:
-        if self._ahead is None:
-            from .ahead import Ahead
-
-            self._ahead = Ahead(self._wire, self._asking)
-        self._ahead.announce(locations)
-
-    def _asking(self, location: Location) -> Request:
-        """The GET of a whole file."""
-        origin, target = origin_of(location.url)
-        shown = self._shown(location, origin, "read")
-        return Request("GET", origin, target, shown.fields, shown.certificate)
-
-    def open_read(
-        self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
-    ) -> HttpReader:
-        """A reader. A server that ignores a range is read from its beginning only where the range begins there."""
-        fields: list[tuple[str, str]] = []
-        if start or length is not None:
-            last = "" if length is None else str(start + max(length, 1) - 1)
-            fields.append(("Range", f"bytes={start}-{last}"))
-            if version is not None:
-                fields.append(("If-Range", version))
-        visit = self._announced(location) if self._ahead is not None and not fields else None
-        if visit is None:
-            visit = self._request("GET", location, "read", fields, into=self._context.view)
-            if self._ahead is not None and not visit.redirected:
-                self._ahead.learn(visit.origin, visit.shown.certificate, visit.answer)
-        try:
-            return make_reader(visit, location, start, length, version)
-        except BaseException:
-            visit.answer.close()
-            raise
-
-    def _announced(self, location: Location) -> Visit | None:
-        """The answer that was asked for when this read was announced; None when it is to be asked for now."""
-        assert self._ahead is not None
-        found = self._ahead.answer(location)
-        if found is None:
-            return None
-        (_, origin, target, fields, certificate), answer = found
-        if answer.status == 200:
-            # Its name is for messages about refusals.
-            shown = Shown(origin, tuple(fields), certificate, "")
-        else:
-            shown = self._shown(location, origin, "read")
-        return Visit(answer, origin, target, False, shown, "GET")
 
     def open_write(self, location: Location, incoming: Incoming) -> WholeWriter | StreamWriter:
         """A writer. The server is asked before the body is sent, so a refusal or a redirect comes from here."""
@@ -190,8 +142,6 @@ class HttpStore:
         return WebdavStore(self._context)
 
     def close(self) -> None:
-        if self._ahead is not None:
-            self._ahead.close()
         self._wire.close()
         for server in self._speak_dav.values():
             if server is not None:
@@ -252,7 +202,7 @@ class HttpStore:
         """What to present instead, where another worker has renewed the credential already or it can be renewed now."""
         shown = self._shown(location, refused.origin, purpose)
         if shown[1:3] == refused[1:3]:
-            if ":" in location.host.rpartition("@")[0]:
+            if login_of(location).password is not None:
                 return None
             credential = self._context.credential(location, purpose)
             if self._context.renew(location, purpose, credential) is None:
@@ -261,9 +211,10 @@ class HttpStore:
         return shown if shown[1:3] != refused[1:3] else None
 
     def _shown(self, location: Location, origin: Origin, purpose: str) -> Shown:
-        user, _, _ = location.host.rpartition("@")
-        if ":" in user:
-            return Shown(origin, (basic_of_url(user),), None, "the user and password of the URL")
+        if "@" in location.host:
+            user, password, _ = login_of(location)
+            if password is not None:
+                return Shown(origin, (basic(user, password),), None, "the user and password of the URL")
         credential = self._context.credential(location, purpose)
         fields, certificate = presented(credential)
         name = (
@@ -272,3 +223,64 @@ class HttpStore:
             else f"{credential.name} from {credential.origin}"
         )
         return Shown(origin, fields, certificate, name)
+
+
+class HttpStore(WebRequests):
+    """Web servers, for one worker."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._ahead: Ahead | None = None
+
+    def open_read(
+        self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
+    ) -> HttpReader:
+        """A reader. A server that ignores a range is read from its beginning only where the range begins there."""
+        fields: list[tuple[str, str]] = []
+        if start or length is not None:
+            last = "" if length is None else str(start + max(length, 1) - 1)
+            fields.append(("Range", f"bytes={start}-{last}"))
+            if version is not None:
+                fields.append(("If-Range", version))
+        visit = self._announced(location) if self._ahead is not None and not fields else None
+        if visit is None:
+            visit = self._request("GET", location, "read", fields, into=self._context.view)
+            if self._ahead is not None and not visit.redirected:
+                self._ahead.learn(visit.origin, visit.shown.certificate, visit.answer)
+        try:
+            return make_reader(visit, location, start, length, version)
+        except BaseException:
+            visit.answer.close()
+            raise
+
+    def announce(self, locations: Sequence[Location]) -> None:
+        if self._ahead is None:
+            from .ahead import Ahead
+
+            self._ahead = Ahead(self._wire, self._asking)
+        self._ahead.announce(locations)
+
+    def _asking(self, location: Location) -> Request:
+        """The GET of a whole file."""
+        origin, target = origin_of(location.url)
+        shown = self._shown(location, origin, "read")
+        return Request("GET", origin, target, shown.fields, shown.certificate)
+
+    def _announced(self, location: Location) -> Visit | None:
+        """The answer that was asked for when this read was announced; None when it is to be asked for now."""
+        assert self._ahead is not None
+        found = self._ahead.answer(location)
+        if found is None:
+            return None
+        (_, origin, target, fields, certificate), answer = found
+        if answer.status == 200:
+            # Its name is for messages about refusals.
+            shown = Shown(origin, tuple(fields), certificate, "")
+        else:
+            shown = self._shown(location, origin, "read")
+        return Visit(answer, origin, target, False, shown, "GET")
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+        super().close()

@@ -69,8 +69,7 @@ def presented(credential: Credential) -> tuple[tuple[tuple[str, str], ...], Cert
     from ..credentials.kinds import Basic, Bearer, Certificate, Headers
 
     if isinstance(credential, Basic):
-        pair = (credential.user, credential.password.reveal())
-        return (_basic(*(text.encode("utf-8", "surrogateescape") for text in pair)),), None
+        return (basic(credential.user, credential.password.reveal()),), None
     if isinstance(credential, Bearer):
         return (("Authorization", f"Bearer {credential.token.reveal()}"),), None
     if isinstance(credential, Headers):
@@ -83,17 +82,12 @@ def presented(credential: Credential) -> tuple[tuple[tuple[str, str], ...], Cert
     )
 
 
-def _basic(user: bytes, password: bytes) -> tuple[str, str]:
+def basic(user: str, password: str) -> tuple[str, str]:
+    """The header field by which a user and password are presented (RFC 7617)."""
     from binascii import b2a_base64
 
-    return "Authorization", "Basic " + b2a_base64(user + b":" + password, newline=False).decode()
-
-
-def basic_of_url(user: str) -> tuple[str, str]:
-    from urllib.parse import unquote_to_bytes
-
-    name, _, password = user.partition(":")
-    return _basic(unquote_to_bytes(name), unquote_to_bytes(password))
+    pair = f"{user}:{password}".encode("utf-8", "surrogateescape")
+    return "Authorization", "Basic " + b2a_base64(pair, newline=False).decode()
 
 
 def refused(visit: Visit, *, writing: bool = False) -> TransferError:

@@ -138,6 +138,25 @@ class Location(NamedTuple):
         return self.with_path(f"{path}{separator}{relative}{query}")
 
 
+class Login(NamedTuple):
+    """What the part of a URL before its path says, decoded. `place` is `host[:port]`, `password` None where there is none."""
+
+    user: str
+    password: str | None
+    place: str
+
+
+def login_of(location: Location) -> Login:
+    """User, password and place of a network URL. Bytes that are not UTF-8 become lone surrogates (PEP 383)."""
+    before, _, place = location.host.rpartition("@")
+    user, colon, password = before.partition(":")
+    if "%" in before:
+        from urllib.parse import unquote
+
+        user, password = (unquote(text, errors="surrogateescape") for text in (user, password))
+    return Login(user, password if colon else None, place)
+
+
 def query_start(scheme: str, path: str) -> int:
     """Where in a location's path that begins which belongs to no name: query and fragment, or XRootD's opaque part."""
     if scheme in _OPAQUE_SCHEMES:

@@ -43,25 +43,25 @@ class Known:
 
         Other folders may be namespaces of their own, with other servers and issuers.
         """
-        question = _question(name, purpose)
-        found = self._fresh(question)
+        found = self._fresh(name, purpose)
         if found is not None:
             return found
+        question = _question(name, purpose)
         with self._one_at_a_time(question):
-            found = self._fresh(question)
+            found = self._fresh(name, purpose)
             if found is None:
                 found = ask()
-                if not found.alone:
-                    self._guides[question] = (monotonic(), found)
+                self._guides[(*question, name.path) if found.alone else question] = (monotonic(), found)
             return found
 
     def namespace(self, name: Name, purpose: str, ask: Callable[[], Guide]) -> Guide:
         """As `guide`, for what is the same for all purposes: the namespace, and whose tokens it takes."""
-        other = self._fresh(_question(name, "write" if purpose == "read" else "read"))
-        return self._fresh(_question(name, purpose)) or other or ask()
+        other = "write" if purpose == "read" else "read"
+        return self._fresh(name, purpose) or self._fresh(name, other) or ask()
 
-    def _fresh(self, question: tuple[str, ...]) -> Guide | None:
-        found = self._guides.get(question)
+    def _fresh(self, name: Name, purpose: str) -> Guide | None:
+        question = _question(name, purpose)
+        found = self._guides.get(question) or self._guides.get((*question, name.path))
         return found[1] if found is not None and monotonic() - found[0] < _GUIDE_SECONDS else None
 
     def _one_at_a_time(self, question: tuple[str, ...]) -> Lock:

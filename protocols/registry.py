@@ -59,6 +59,7 @@ HTTP: Final = Capability(
     remove=True,
     credentials=("basic", "bearer", "headers", "x509"),
     ahead=16,
+    ahead_in_order=True,
     notes="PUT needs a server that accepts it; such a PUT creates folders only if the server does.",
 )
 
@@ -100,6 +101,7 @@ S3: Final = Capability(
     digest=("sha256",),
     credentials=("access-key",),
     ahead=16,
+    ahead_in_order=True,
     notes="A folder is a prefix: making one creates the bucket, removing one removes the keys below it.",
 )
 
@@ -199,6 +201,7 @@ OSDF: Final = Capability(
     trees=True,
     existing="verify",
     credentials=("bearer", "headers", "x509"),
+    connections_most=32,
     notes="Read through caches, written to an origin. Other federations: pelican://host/. An object that is there and differs "
     "is refused unless --existing says otherwise.",
 )

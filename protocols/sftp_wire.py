@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _RING_BYTES: Final = 1 << 20
 _PACKET_MOST: Final = 512 << 10
+_ROOM_BYTES: Final = 192 << 10
+"""Room in the ring below which what is left in it moves to the front, so that one packet fits behind it."""
 _PLAIN_BLOCK: Final = 32 << 10
 """What every server takes in one READ or WRITE (section 3 of the draft)."""
 _LARGE_BLOCK: Final = 128 << 10
@@ -265,9 +267,10 @@ class Wire:
         while True:
             packet = self._whole()
             if packet is None:
-                if self._out:
+                asks = bool(self._out)
+                if asks:
                     self.flush()
-                self._wait_for_more(seconds or self.context.stall)
+                self._wait_for_more(seconds or self.context.stall, asks)
             elif packet.number in self._forgotten:
                 self._forgotten.discard(packet.number)
             else:
@@ -287,16 +290,21 @@ class Wire:
         self._begin = stop = begin + 4 + length
         return Packet(kind, asked, self._view[begin + 9 : stop])
 
-    def _wait_for_more(self, seconds: float) -> None:
+    def _wait_for_more(self, seconds: float, asked: bool) -> None:
+        """`asked`: just now, so that there is hardly an answer yet."""
         deadline = time.monotonic() + seconds
-        while not self._take_in():
+        if not asked and self._take_in():
+            return
+        while True:
             self._wait(deadline, to_write=False)
+            if self._take_in():
+                return
 
     def _take_in(self) -> bool:
         """Reads what is there, without waiting; True if something came."""
         if self._begin == self._end:
             self._begin = self._end = 0
-        elif _RING_BYTES - self._end < _PACKET_MOST and self._begin:
+        elif self._begin and _RING_BYTES - self._end < _ROOM_BYTES:
             left = self._end - self._begin
             self._ring.move(0, self._begin, left)
             self._begin, self._end = 0, left

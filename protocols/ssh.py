@@ -11,9 +11,11 @@ A path is absolute; `/~/` begins one in the home folder of the account. Everythi
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..checksum.records import NamedTuple
 from .errors import Misconfigured
+from .locations import login_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,12 +91,7 @@ def account_of(location: Location, user: str = "") -> Account:
 
     Raises Misconfigured for a host or user that could be taken for an option or reach a shell.
     """
-    before, _, place = location.host.rpartition("@")
-    named = before.partition(":")[0]
-    if "%" in named:
-        from urllib.parse import unquote
-
-        named = unquote(named)
+    named, _, place = login_of(location)
     if place.startswith("["):
         host, _, rest = place[1:].partition("]")
         port = rest.removeprefix(":")
@@ -123,6 +120,7 @@ def path_of(location: Location) -> bytes:
     return (path or "/").encode("utf-8", "surrogateescape")
 
 
+@lru_cache(16)
 def shown_path(path: bytes) -> str:
     """A path as messages show it."""
     from ..credentials.redaction import printable
@@ -136,18 +134,23 @@ class Connections:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._openers: dict[tuple[Account, Credential], Opener] = {}
+        self._last: tuple[str, Credential, tuple[tuple[Account, Credential], Opener]] | None = None
+        """The host and the credential that were asked for last, and what they came to."""
 
     def opener(self, location: Location, purpose: str) -> tuple[tuple[Account, Credential], Opener]:
         """The opener for a location, and its key: what is open under the same key serves the location too."""
         credential = self._context.credential(location, purpose)
+        if self._last is not None and self._last[0] == location.host and self._last[1] is credential:
+            return self._last[2]
         key = (account_of(location, getattr(credential, "user", "")), credential)
         opener = self._openers.get(key)
         if opener is None:
             opener = self._openers[key] = make_opener(self._context, *key)
+        self._last = (location.host, credential, (key, opener))
         return key, opener
 
     def close(self) -> None:
-        openers, self._openers = self._openers, {}
+        openers, self._openers, self._last = self._openers, {}, None
         for opener in openers.values():
             opener.close()
 

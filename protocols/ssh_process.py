@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import subprocess
     from typing import BinaryIO, Final
 
-    from ..credentials.kinds import Credential, SshKey
+    from ..credentials.kinds import Credential
     from .context import Context
     from .errors import TransferError
     from .ssh import Account
@@ -85,20 +85,12 @@ def _identity(credential: Credential) -> list[str]:
 
     if isinstance(credential, SshAgent):
         return [_option("IdentityAgent", credential.socket)]
-    if not isinstance(credential, SshKey) or is_ssh_s_own(credential):
+    if not isinstance(credential, SshKey) or credential.found_by_ssh:
         return []
     words = [_option("IdentityFile", credential.private_key), "-oIdentitiesOnly=yes"]
     if credential.certificate:
         words.append(_option("CertificateFile", credential.certificate))
     return words
-
-
-def is_ssh_s_own(credential: SshKey) -> bool:
-    """The key is one that `ssh` finds by itself: then it also finds the others that the user has.
-
-    Such a key is named after its file; one that somebody chose is named after a variable or a section.
-    """
-    return credential.name == os.path.basename(credential.private_key)
 
 
 def _option(word: str, path: str) -> str:

@@ -52,7 +52,8 @@ class Receipt(NamedTuple):
     version: str | None = None
     digests: tuple[Digest, ...] = ()
     compared: bool = False
-    """The service itself has compared the checksums of both ends: a managed task that was asked to."""
+    """A checksum that the destination tells agrees with one that is not of our making: the service compared both ends itself
+    (a managed task), or the store compared what both ends told, or what the destination told of the parts and the whole."""
 
 
 class CopyStep(NamedTuple):

@@ -6,7 +6,7 @@ from os import urandom
 from typing import TYPE_CHECKING
 
 from .errors import LocalRefused, Unsupported
-from .http import HttpStore
+from .http import WebRequests
 from .http_visit import Shown, Visit, for_origin
 from .redirects import STATUSES, Trail, is_redirect
 from .webdav_login import challenge_of, pair_of
@@ -65,7 +65,7 @@ class Known:
         self.no_macaroons = False
 
 
-class WebdavRequests(HttpStore):
+class WebdavRequests(WebRequests):
     """HTTP with the credentials of WebDAV servers: a user and password are proven by digest where the server can.
 
     Over plain http a password is not sent before the server was asked what it wants. Over TLS it is, until a digest is
@@ -98,7 +98,7 @@ class WebdavRequests(HttpStore):
         body: memoryview | bytes | None = None,
         into: memoryview | None = None,
     ) -> Visit:
-        """As in `HttpStore`, for names that the server can have."""
+        """As in `WebRequests`, for names that the server can have."""
         self._insist_on_whole_name(location)
         return super()._request(method, location, purpose, fields, body=body, into=into)
 
@@ -127,7 +127,7 @@ class WebdavRequests(HttpStore):
         body: memoryview | bytes | None,
         into: memoryview | None,
     ) -> Visit:
-        """As in `HttpStore`; besides, each hop on the server itself is proven by a digest of its own."""
+        """As in `WebRequests`; besides, each hop on the server itself is proven by a digest of its own."""
         origin, target = origin_of(location.url)
         trail: Trail | None = None
         learnt = False

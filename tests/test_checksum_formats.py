@@ -15,7 +15,7 @@ from checksum_tools import run as wf_checksum
 from hypothesis import given
 from hypothesis import strategies as st
 from wf.checksum import bagit, jsonl
-from wf.checksum.digest import SIZES, Digest, Hashes
+from wf.checksum.digest import KNOWN, SIZES, Digest, Hashes
 from wf.checksum.entries import BlockDigests, ManifestEntry, ManifestLine
 from wf.checksum.errors import ManifestError, TruncatedManifest
 from wf.checksum.files import digest_file
@@ -42,7 +42,7 @@ NAMES = st.lists(
 ).map(lambda pieces: b"".join(pieces).replace(b"\0", b"0"))
 
 DIGESTS = st.lists(
-    st.sampled_from(sorted(SIZES)).flatmap(
+    st.sampled_from(sorted(KNOWN)).flatmap(
         lambda name: st.binary(min_size=SIZES[name], max_size=SIZES[name]).map(
             lambda value: Digest(name, value)
         )
@@ -318,6 +318,60 @@ def test_values_that_two_algorithms_share_are_not_mistaken(odd_files: Path) -> N
     bad = [one.entry.name for one in found if one.verdict is Verdict.MISMATCH and one.entry]
     assert bad == [b"plain"]
     assert {one.verdict for one in found} == {Verdict.MATCH, Verdict.MISMATCH}
+
+
+LENGTHS = pytest.mark.parametrize("bits", [8, 160, 256, 504, 512])
+
+
+@LENGTHS
+@pytest.mark.parametrize("options", [(), ("-b",), ("--tag",), ("-z",)])
+def test_b2sum_of_any_length_is_verified(odd_files: Path, bits: int, options: tuple[str, ...]) -> None:
+    sums = run(odd_files, "b2sum", "-l", str(bits), *options, "--", *ODD_NAMES).stdout
+    told = () if "--tag" in options else ("-a", "blake2b")
+    done = wf_checksum(odd_files, "-c", "--strict", *told, text=sums)
+    assert (done.code, done.out.count(b": OK\n"), done.err) == (0, len(ODD_NAMES), "")
+    assert wf_checksum(odd_files, "-c", "--strict", "-a", f"blake2b-{bits}", text=sums).code == 0
+    assert wf_checksum(odd_files, "-c", "-a", "blake2b-248", text=sums).code == 1
+    (odd_files / "B2SUMS.txt").write_bytes(sums)
+    assert wf_checksum(odd_files, "-c", "--quiet", "--strict", "B2SUMS.txt") == (0, b"", "")
+    (odd_files / "plain").write_bytes(b"damaged")
+    assert wf_checksum(odd_files, "-c", "--quiet", "B2SUMS.txt").lines == ["plain: FAILED"]
+
+
+@LENGTHS
+@pytest.mark.parametrize("options", [(), ("-b",), ("--tag",), ("-z",)])
+def test_we_print_what_b2sum_prints_of_any_length(
+    odd_files: Path, bits: int, options: tuple[str, ...]
+) -> None:
+    ours = wf_checksum(odd_files, "-a", f"blake2b-{bits}", *options, "--", *ODD_NAMES).out
+    assert ours == run(odd_files, "b2sum", "-l", str(bits), *options, "--", *ODD_NAMES).stdout
+    done = run(odd_files, "b2sum", "-c", "--strict", "--quiet", *set(options) & {"-z"}, text=ours)
+    assert "-z" in options or (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_lengths_of_blake2b_do_not_stand_for_each_other(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    both = (
+        run(tmp_path, "b2sum", "--tag", "a").stdout + run(tmp_path, "b2sum", "--tag", "-l", "256", "a").stdout
+    )
+    found = list(verify_files(io.BytesIO(both), folder=tmp_path, workers=1))
+    assert [one.verdict for one in found] == [Verdict.MATCH] * 2
+    cut = both.splitlines()[0][:-64].replace(b"BLAKE2b", b"BLAKE2b-256")
+    assert [one.verdict for one in verify_files(io.BytesIO(cut + b"\n"), folder=tmp_path)] == [
+        Verdict.MISMATCH
+    ]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "bsd", "bagit"])
+def test_a_shortened_blake2b_has_its_name_in_every_format_that_has_names(tmp_path: Path, form: str) -> None:
+    (tmp_path / "bagit.txt").write_bytes(b"")
+    (tmp_path / "a").write_bytes(b"abc")
+    path = tmp_path / ("manifest-blake2b256.txt" if form == "bagit" else "M")
+    entry = ManifestEntry(b"a", digest_file(tmp_path / "a", ("blake2b-256",)).digests, 3)
+    write_manifest(path, [entry], format=form)
+    (read,) = read_manifest(path)
+    assert read.digests == entry.digests
+    assert verdicts(path, tmp_path) == {Verdict.MATCH}
 
 
 def test_several_digests_of_a_file_are_lines_of_the_tagged_form(odd_files: Path) -> None:

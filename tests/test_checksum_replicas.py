@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from checksum_tools import run
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wf.checksum.digest import Digest
 from wf.checksum.replicas import Catalogue
@@ -214,6 +214,66 @@ def test_a_catalogue_in_json_is_checked_and_completed(folder: Path, indent: int 
         one["checksum"] = {"sha256": HELLO}
     assert json.loads((folder / "replicas.yml").read_text()) == before
     assert run(folder, "-c", "replicas.yml").code == 0
+
+
+ODD_CHARACTERS = '\U0001f600\t"\\/\u2028\u00e9'
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([None, 0, 3, "\t"]),
+    st.booleans(),
+)
+@example(names=[ODD_CHARACTERS], indent=None, ascii_only=True)
+@example(names=[ODD_CHARACTERS], indent="\t", ascii_only=False)
+def test_any_name_in_json_is_read_and_completed_as_json_has_it(
+    names: list[str], indent: int | str | None, ascii_only: bool
+) -> None:
+    listed = [
+        {
+            "lfn": name,
+            "pfns": [{"site": "a", "pfn": name}],
+            "checksum": None,
+            "metadata": {name: [{}, [], 1.5e3, True]},
+        }
+        for name in names
+    ]
+    text = json.dumps({"pegasus": "5.0", "replicas": listed}, indent=indent, ensure_ascii=ascii_only)
+    catalogue = Catalogue(text.encode())
+    assert [(one.lfn, one.places[0].pfn, one.problem) for one in catalogue.replicas] == [
+        (name, name, "") for name in names
+    ]
+    assert [text.split("\n")[one.line - 1].count("{") > 0 for one in catalogue.replicas] == [True] * len(
+        names
+    )
+    sums = {number: Digest("sha256", bytes([number] * 32)) for number in range(len(names))}
+    for number, one in enumerate(listed):
+        one["checksum"] = {"sha256": sums[number].hex}
+    assert json.loads(catalogue.completed(sums))["replicas"] == listed
+
+
+def test_a_name_in_json_that_no_file_can_have_is_told(folder: Path) -> None:
+    entries = [
+        {"lfn": "x", "pfns": [{"site": "a", "pfn": pfn}]} for pfn in ("/a\ud83d", "/a\0", f"{folder}/f.a")
+    ]
+    (folder / "replicas.yml").write_text(json.dumps({"replicas": entries}, indent=1))
+    done = run(folder, "-c", "replicas.yml")
+    assert (done.code, done.lines) == (1, [f"{folder}/f.a: FAILED no digest"])
+    assert done.err.count("x: a name holds NUL, or half a surrogate pair") == 2
+    done = run(folder, "update", "replicas.yml")
+    assert (done.code, done.lines) == (1, ["added     x"])
+
+
+def test_json_needs_no_pyyaml(folder: Path) -> None:
+    (folder / "yaml.py").write_text("raise ImportError('not here')")
+    entry = {"lfn": "x", "pfns": [{"site": "a", "pfn": f"{folder}/f.a"}], "checksum": {"sha256": HELLO}}
+    (folder / "replicas.yml").write_text(json.dumps({"replicas": [entry]}))
+    done = run(folder, "-c", "replicas.yml", PYTHONPATH=str(folder))
+    assert (done.code, done.lines) == (0, [f"{folder}/f.a: OK"])
 
 
 def test_the_places_of_replicas_that_differ_are_told_without_secrets(folder: Path, web: Nginx) -> None:

@@ -221,7 +221,9 @@ def test_a_default_key_comes_last_and_must_be_private(keys: Path, tmp_path: Path
     (tmp_path / ".ssh").mkdir()
     path = private(tmp_path / ".ssh/id_ed25519", (keys / "plain").read_text())
     found = find("scp", "a@h", HOME=str(tmp_path))
-    assert isinstance(found, SshKey) and found.private_key == str(path)
+    assert isinstance(found, SshKey) and found.private_key == str(path) and found.found_by_ssh
+    named = find("scp", "a@h", HOME=str(tmp_path), SSH_PRIVATE_KEY=str(path))
+    assert isinstance(named, SshKey) and not named.found_by_ssh
     path.chmod(0o640)
     os.chown(path, 12345, -1) if os.geteuid() == 0 else path.chmod(0o644)
     looked = nothing(find("scp", "a@h", HOME=str(tmp_path)))

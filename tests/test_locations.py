@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from wf.protocols.locations import Location, Rule, parse_location, rule_of
+from wf.protocols.locations import Location, Rule, login_of, parse_location, rule_of
 
 LOCAL = ("file", "symlink", "moveto")
 LITERAL = ("s3", "s3s", "gs", "scp", "sftp", "irods", "globus", "go", "gsiftp")
@@ -245,6 +245,21 @@ def test_the_endpoint_names_the_service_without_a_password() -> None:
     assert parse_location("s3://b/k").endpoint == "s3"
     assert parse_location("gs://b/k").endpoint == "gs"
     assert parse_location("file:///x", site="local").endpoint == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "login"),
+    [
+        ("h", ("", None, "h")),
+        ("u@h:2", ("u", None, "h:2")),
+        ("u:@h", ("u", "", "h")),
+        ("u:p:q@[::1]:2", ("u", "p:q", "[::1]:2")),
+        ("me%40home:p%3Aq%2F@h", ("me@home", "p:q/", "h")),
+        ("u:%FF@h", ("u", "\udcff", "h")),
+    ],
+)
+def test_user_and_password_are_taken_out_of_a_url(host: str, login: tuple[str, str | None, str]) -> None:
+    assert login_of(parse_location(f"http://{host}/a")) == login
 
 
 def test_many_locations_share_their_repeated_parts() -> None:

@@ -180,6 +180,22 @@ class TestDirector:
         fed.director.troubles.append(Trouble(307, fields=fields))
         assert places(store, at(fed, "/ns/x")) == ["https://a.example/prefix/ns/x"]
 
+    def test_what_a_director_says_of_one_object_alone_is_not_said_of_its_neighbour(
+        self, fed: Federation, store: OsdfStore
+    ) -> None:
+        folder = fresh(fed)
+        for name in "ab":
+            fed.put(f"{folder}/{name}", b"x")
+        fields = (
+            ("Link", f'<{fed.caches[0]}{folder}/b>; rel="duplicate"; pri=1'),
+            ("X-Pelican-Namespace", "namespace=/open, require-token=false"),
+        )
+        fed.director.troubles.append(Trouble(307, fields=fields))
+        assert places(store, at(fed, f"{folder}/a")) == [f"{fed.caches[0]}{folder}/b"]
+        assert drained(store.open_read(at(fed, f"{folder}/a"))) == b"x"
+        assert len(fed.director.about(folder)) == 1
+        assert places(store, at(fed, f"{folder}/b"))[1] == f"{fed.caches[1]}{folder}/b"
+
     def test_a_folder_may_be_a_namespace_of_its_own(self, fed: Federation, store: OsdfStore) -> None:
         fed.director.namespaces["/open/inner"] = fed.director.namespaces["/open"]._replace(
             path="/open/inner", caches=("https://inner.example",)

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 KEY = ("http://far.example", "")
 
 
-def fetch(number: int, size: int | None = None) -> Transfer:
-    return transfer(number, f"http://far.example/{number}", f"file:///out/{number}", size=size)
+def fetch(number: int, size: int | None = None, *, compared: bool = True) -> Transfer:
+    expected = sha256(b"") if compared else None
+    return transfer(
+        number, f"http://far.example/{number}", f"file:///out/{number}", size=size, expected=expected
+    )
 
 
 def entered(requests: list[Request], settings: Settings = Settings()) -> tuple[Dispatcher, Entry]:  # noqa: B008
@@ -110,7 +113,7 @@ def test_where_it_depends_on_the_destination_what_is_read_nothing_is_announced(e
 def test_a_batch_comes_over_one_connection_with_requests_sent_ahead(tmp_path: Path) -> None:
     def choose(target: str, connection: int, count: int) -> Script:
         body = answer(target.encode() * 100)
-        return [MORE, MORE, body] if count == 5 else body
+        return [MORE, MORE, body] if (connection, count) == (1, 5) else body
 
     with scripted(choose=choose) as server:
         requests = [
@@ -145,12 +148,49 @@ def test_a_batch_whose_server_has_too_much_to_do_in_the_midst(tmp_path: Path) ->
                 number,
                 f"{server.url}/{number}",
                 tmp_path / str(number),
+                expected=sha256(f"/{number}".encode() * 100),
             )
             for number in range(60)
         ]
         done = execute(requests, HTTP)
         assert done.statuses == ["done"] * 60
         assert len(refused) == 6
+    assert [(tmp_path / str(n)).read_bytes() for n in range(60)] == [
+        f"/{n}".encode() * 100 for n in range(60)
+    ]
+
+
+def test_what_no_digest_is_expected_of_is_not_announced_where_only_order_tells_answers_apart() -> None:
+    dispatcher, entry = entered([fetch(number, compared=False) for number in range(50)])
+    taken(dispatcher, entry)
+    dispatcher.answered(KEY, 0.0001)
+    assert [taken(dispatcher, entry).ahead for _ in range(20)] == [()] * 20
+
+
+def test_a_server_that_mixes_its_answers_up_is_asked_again_singly(tmp_path: Path) -> None:
+    twice: list[str] = []
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        body = answer(target.encode() * 100)
+        if (connection, count) != (1, 9):
+            return body
+        twice.append(target)
+        return [MORE, body + body]
+
+    with scripted(choose=choose) as server:
+        requests = [
+            transfer(
+                number,
+                f"{server.url}/{number}",
+                tmp_path / str(number),
+                expected=sha256(f"/{number}".encode() * 100),
+            )
+            for number in range(60)
+        ]
+        done = execute(requests, HTTP)
+    assert done.statuses == ["done"] * 60
+    assert twice, "it did mix them up"
+    assert [len(done[number].attempts) for number in range(60)] == [1] * 60
     assert [(tmp_path / str(n)).read_bytes() for n in range(60)] == [
         f"/{n}".encode() * 100 for n in range(60)
     ]

@@ -146,8 +146,14 @@ def test_a_chosen_key_is_the_only_one_that_is_presented() -> None:
 
 def test_a_key_that_ssh_finds_by_itself_leaves_the_others_to_it() -> None:
     account = account_of(parse_location("sftp://u@h/p"))
+    key = SshKey("/h/.ssh/id_rsa", name="id_rsa", origin="x", found_by_ssh=True)
+    assert not [word for word in arguments("ssh", make_context(), account, key) if "Identit" in word]
+
+
+def test_a_chosen_key_may_have_the_name_of_its_file() -> None:
+    account = account_of(parse_location("sftp://u@h/p"))
     words = arguments("ssh", make_context(), account, SshKey("/h/.ssh/id_rsa", name="id_rsa", origin="x"))
-    assert not [word for word in words if "Identit" in word]
+    assert '-oIdentityFile="/h/.ssh/id_rsa"' in words and "-oIdentitiesOnly=yes" in words
 
 
 def test_a_key_that_ssh_cannot_be_told_is_refused() -> None:

@@ -63,13 +63,14 @@ def _gates_of(key: Key) -> tuple[str, ...]:
 class Lane:
     """The queue between two endpoints."""
 
-    __slots__ = ("ahead", "alone", "entered", "gates", "inside", "key", "queue", "searched")
+    __slots__ = ("ahead", "alone", "compared", "entered", "gates", "inside", "key", "queue", "searched")
 
-    def __init__(self, key: Key, *, alone: bool = False, ahead: int = 1) -> None:
+    def __init__(self, key: Key, *, alone: bool = False, ahead: tuple[int, bool] = (1, False)) -> None:
         self.key = key
         self.gates = _gates_of(key)
-        self.ahead = ahead
-        """How many of its requests a worker takes at a time, when they may be announced to the source."""
+        self.ahead, self.compared = ahead
+        """How many of its requests a worker takes at a time, when they may be announced to the source; and whether only
+        those may that a digest is expected of."""
         self.queue: deque[Item] = deque()
         self.alone = alone
         """One worker at a time: what lies here probably goes into one task of a service."""
@@ -217,10 +218,10 @@ class Dispatcher:
             return Work(item, self._plan.settings.seed, time.monotonic())
         return item
 
-    def _ahead(self, key: Key) -> int:
-        """How many requests of a lane a worker takes at a time. The module is for services only."""
+    def _ahead(self, key: Key) -> tuple[int, bool]:
+        """What `Lane` wants to know. The module is for services only."""
         if not key[0]:
-            return 1
+            return 1, False
         from .runs import ahead_of
 
         return ahead_of(self._plan, *key)
@@ -234,11 +235,11 @@ class Dispatcher:
             from .runs import lengthen
 
             share = min(lane.ahead - len(run), len(lane.queue) // (2 * max(1, lane.inside)))
-            longer = share > 1 and lengthen(run, lane.queue, share, self._plan.settings.seed)
+            longer = share > 1 and lengthen(run, lane, share, self._plan.settings.seed)
         if not run:
             return None
         work = run.popleft()
-        work.announced = known
+        work.announced, work.told_before = True, known
         if longer:
             work.ahead = tuple(one.source for one in (work, *run) if one.source is not None)
         if not work.attempts:

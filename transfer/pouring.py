@@ -73,7 +73,7 @@ def pour(job: Pour) -> Copied | Again | Handed:
     source, worker = job.source, job.worker
     job.peeked = may_be_left(job)
     length = BUFFER_BYTES if job.peeked else None
-    if job.work.ahead or job.work.announced:
+    if job.work.announced:
         _announce(job.work, worker)
     try:
         reader = worker.store(source).open_read(source, length=length)
@@ -82,6 +82,8 @@ def pour(job: Pour) -> Copied | Again | Handed:
     try:
         return _poured(job, reader)
     except TransferError as error:
+        if job.work.announced and isinstance(error, Mismatch) and error.end is End.SOURCE:
+            return _poured_singly(job, reader)
         if source.is_local and reader.size is None and error.reach is not Reach.REQUEST:
             # A FIFO gives its bytes once: another attempt would publish what is left of them.
             error.reach = Reach.REPLICA if error.end is End.SOURCE else Reach.REQUEST
@@ -92,14 +94,22 @@ def pour(job: Pour) -> Copied | Again | Handed:
 
 def _announce(work: Work, worker: Worker) -> None:
     """Tells the source what will be read next, if that has changed."""
-    if work.announced:
-        worker.worked = (
-            -math.inf
-        )  # so that a wait that was shared with others is not taken for the way to the source
+    if work.told_before:
+        # So that a wait that was shared with others is not taken for the way to the source.
+        worker.worked = -math.inf
     if work.ahead:
         store: Announcing = worker.store(work.ahead[0])  # type: ignore[assignment]
         store.announce(work.ahead)
         work.ahead = ()
+
+
+def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed:
+    """Reads it once more by itself before the source is blamed: the wrong bytes may have been another answer's."""
+    store: Announcing = job.worker.store(job.source)  # type: ignore[assignment]
+    reader.close()
+    store.announce(())
+    job.work.announced = False
+    return pour(job)
 
 
 def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed:

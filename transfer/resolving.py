@@ -62,9 +62,10 @@ def reconsidered(work: Work, worker: Worker) -> bool:
     while last < len(work.sources) and work.sources[last].logical == source.logical:
         last += 1
     places = ordered(work.sources[at:last])
-    if places[0] is source:
+    if places[0] == source:
         return False
     work.sources = (*work.sources[:at], *places, *work.sources[last:])
+    work.position = work.position
     return True
 
 

@@ -102,6 +102,7 @@ class Work:
         "sources",
         "stage",
         "told",
+        "told_before",
         "unfinished",
     )
 
@@ -136,7 +137,9 @@ class Work:
         self.ahead: tuple[Location, ...] = ()
         """What this worker will read from now on, this request's source first, if the source is to be told now."""
         self.announced = False
-        """The source may have been told before: how long it takes to answer then means nothing."""
+        """The source was told, or is told now, of this and others: their answers come one behind the other."""
+        self.told_before = False
+        """So how long the source takes to answer means nothing."""
         self.crowded_out = 0
         """Attempts that a service refused while others of this run were there."""
         self.unfinished: Unfinished | None = None

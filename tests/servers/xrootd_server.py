@@ -40,11 +40,14 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
     fcntl.ioctl(handle, 0x8914, struct.pack("16sh14x", b"lo", 0x41))
 
 given = json.loads(sys.argv[1])
-servers = []
-for server in given:
+
+def start(server):
     server["process"] = subprocess.Popen(server["command"], stdin=subprocess.DEVNULL)
     with open(server["pid"], "w") as file:
         file.write(str(server["process"].pid))
+
+for server in given:
+    start(server)
 
 for server in given:
     for port, _ in server["doors"]:
@@ -91,7 +94,13 @@ async def main():
     for server in given:
         for port, descriptor in server["doors"]:
             await serve(descriptor, port, server["delay"])
-    await asyncio.Event().wait()
+    while True:
+        await asyncio.sleep(0.2)
+        for server in given:
+            # One that has crashed costs the test that did it, not all the others.
+            if server["process"].poll() in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS):
+                print(server["command"], "ended with", server["process"].returncode, flush=True)
+                start(server)
 
 asyncio.run(main())
 """
