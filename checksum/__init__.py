@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .files import FileDigest as FileDigest
     from .files import digest_file as digest_file
     from .files import digest_stream as digest_stream
-    from .forensics import Damage as Damage
+    from .findings import Damage as Damage
+    from .findings import Finding as Finding
     from .forensics import Explanation as Explanation
-    from .forensics import Finding as Finding
     from .forensics import explain as explain
     from .forensics import quarantine as quarantine
     from .formats import Format as Format
@@ -56,13 +56,13 @@ _WHERE = {
     "ChangedWhileRead": "errors",
     "Checked": "verification",
     "ChecksumError": "errors",
-    "Damage": "forensics",
+    "Damage": "findings",
     "Difference": "comparison",
     "Digest": "digest",
     "Digested": "parallel",
     "Explanation": "forensics",
     "FileDigest": "files",
-    "Finding": "forensics",
+    "Finding": "findings",
     "Format": "formats",
     "Found": "trees",
     "Interrupted": "errors",

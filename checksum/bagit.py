@@ -51,9 +51,7 @@ def read_lines(stream: BinaryIO, algorithm: str, root: bytes | None = None) -> I
         if text:
             found = _line(number, text, algorithm, root)
             if found.entry is None and line[-1:] not in b"\r\n" and breaks_off(text):
-                raise TruncatedManifest(
-                    f"ends in the middle of line {number}; it was cut, or is still being written"
-                )
+                raise TruncatedManifest.in_line(number)
             yield found
 
 

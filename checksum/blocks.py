@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from .digest import Hashes, new_hash
 from .entries import BlockDigests, ManifestEntry
-from .errors import ChangedWhileRead, Interrupted, NotRegular
-from .files import new_buffer, opened
+from .errors import ChangedWhileRead, Interrupted
+from .files import NOT_WAITING, expected_size, new_buffer, opened, refuse_change
 
 if TYPE_CHECKING:
     import threading
@@ -128,17 +126,13 @@ class _Opened:
     """A regular file whose ranges are digested, and that must not change meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        self._descriptor = opened(path, NOT_WAITING)
         try:
             self._before = os.fstat(self._descriptor)
-            if stat.S_ISDIR(self._before.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-            if not stat.S_ISREG(self._before.st_mode):
-                raise NotRegular("is not a regular file")
+            self.size = expected_size(self._before, path)
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.size = self._before.st_size
         self._buffer = new_buffer()
 
     def __enter__(self) -> Self:
@@ -167,6 +161,4 @@ class _Opened:
         return one.digest()
 
     def refuse_change(self) -> None:
-        after = os.fstat(self._descriptor)
-        if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
-            raise ChangedWhileRead("was written while it was read")
+        refuse_change(self._before, os.fstat(self._descriptor), self.size)

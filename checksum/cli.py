@@ -8,7 +8,18 @@ import sys
 from .errors import ChecksumError
 from .files import digest_file, digest_stream
 from .gnu import write_manifest_line
-from .output import OutputFailed, complain, complain_about, put, reason
+from .output import (
+    BROKEN_PIPE,
+    DEFECT,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    OutputFailed,
+    complain,
+    complain_about,
+    put,
+    reason,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +32,8 @@ if TYPE_CHECKING:
     from .digest import Digest
     from .remote import Access, RemoteDigest, RemoteFailed
 
-OK: Final = 0
-FAILED: Final = 1
-MISMATCH: Final = 3
-DEFECT: Final = 70
-INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 141
-"""The last two are what a shell reports of a program that died of the signal."""
+_MISMATCH: Final = 3
+"""What wf-transfer ends with where this program, as sha256sum, ends with 1."""
 
 COMMANDS: Final = frozenset({"generate", "verify", "diff", "update", "integrity"})
 """The words of `options.COMMANDS`, which a plain call does not import."""
@@ -263,7 +269,7 @@ def _failed(location: Location, error: TransferError) -> RemoteFailed:
     code = int(exit_of([(location, error)]))
     text = redact(f"{error.what} ({error.remedy})" if error.remedy else error.what)
     return RemoteFailed(
-        text, exit_code=FAILED if code == MISMATCH else code, absent=error.code == "not-found"
+        text, exit_code=FAILED if code == _MISMATCH else code, absent=error.code == "not-found"
     )
 
 

@@ -281,7 +281,10 @@ class _Check:
     def _sum_up(self) -> None:
         tally = self._tally
         if not tally.well_formed:
-            complain(f"{printable(self._manifest)}: no properly formatted checksum lines found")
+            nothing = "lists no file: nothing was checked"
+            if tally.malformed or not self._is_strict:
+                nothing = "no properly formatted checksum lines found"
+            complain(f"{printable(self._manifest)}: {nothing}")
         elif self._options.report != "status":
             for warning in tally.warnings():
                 complain(f"WARNING: {warning}")

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .errors import ChecksumError
-from .items import SEPARATOR, Finding, described, examine, parse_item
+from .items import SEPARATOR, Outcome, described, examine, parse_item
 from .manifests import PublishedFile
 from .meta import meta_document, read_meta_files
 from .names import printable
@@ -81,7 +81,7 @@ def run_verify(arguments: Sequence[str]) -> int:
     code = OK
     for one in examine(items, expectations):
         _tell(one, options.report)
-        if one.finding is not Finding.MATCH:
+        if one.outcome is not Outcome.MATCH:
             code = FAILED
     return code
 
@@ -97,19 +97,19 @@ def _matching(pattern: str) -> list[str]:
 
 
 _WORDS: Final = {
-    Finding.MATCH: Verdict.MATCH,
-    Finding.MISMATCH: Verdict.MISMATCH,
-    Finding.WRONG_SIZE: Verdict.MISMATCH,
-    Finding.UNKNOWN: Verdict.MISMATCH,
-    Finding.MISSING: Verdict.MISSING,
-    Finding.UNREADABLE: Verdict.UNREADABLE,
+    Outcome.MATCH: Verdict.MATCH,
+    Outcome.MISMATCH: Verdict.MISMATCH,
+    Outcome.WRONG_SIZE: Verdict.MISMATCH,
+    Outcome.UNKNOWN: Verdict.MISMATCH,
+    Outcome.MISSING: Verdict.MISSING,
+    Outcome.UNREADABLE: Verdict.UNREADABLE,
 }
 
 
 def _tell(one: Examined, report: str) -> None:
-    if report != "status" and not (report == "quiet" and one.finding is Finding.MATCH):
-        put(status_line(_WORDS[one.finding], os.fsencode(one.item.lfn)))
-    if one.finding is not Finding.MATCH and report != "status":
+    if report != "status" and not (report == "quiet" and one.outcome is Outcome.MATCH):
+        put(status_line(_WORDS[one.outcome], os.fsencode(one.item.lfn)))
+    if one.outcome is not Outcome.MATCH and report != "status":
         complain(f"{printable(one.item.lfn)}: {_explained(one)}")
 
 

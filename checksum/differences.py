@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .blocks import Range
 from .errors import Interrupted
-from .forensics import Damage, Finding
+from .findings import Damage, Finding
 
 if TYPE_CHECKING:
     import threading

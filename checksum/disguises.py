@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .digest import Hashes
+from .findings import Damage, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,16 +23,7 @@ _PAGE_BYTES = 1 << 20
 """A page that takes the place of data is short."""
 
 
-class Disguise(NamedTuple):
-    """`proved`: without it the digests are the expected ones."""
-
-    kind: str
-    """`html`, `xml-error`, `json-error`, `aws-chunked`, `crlf`, `lf`, `gzip`."""
-    proved: bool
-    text: str
-
-
-def disguise_of(file: BinaryIO, size: int, entry: ManifestEntry) -> Disguise | None:
+def disguise_of(file: BinaryIO, size: int, entry: ManifestEntry) -> Finding | None:
     """What the file looks like instead of the entry's content, or None. The file is read from its beginning."""
     file.seek(0)
     head = file.read(4096)
@@ -60,18 +52,16 @@ _XML_ERROR = re.compile(rb"<Error>.{0,300}?<Code>\s*([A-Za-z0-9._-]{1,64})\s*</C
 _TITLE = re.compile(rb"<title[^>]{0,200}>\s*([^<]{1,120})", re.IGNORECASE)
 
 
-def _page(head: bytes) -> Disguise | None:
+def _page(head: bytes) -> Finding | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if match := _XML_ERROR.search(head):
-        return Disguise(
-            "xml-error", False, f"it is an XML error, {match[1].decode('ascii')}, instead of data"
-        )
+        return Finding(Damage.XML_ERROR, f"it is an XML error, {match[1].decode('ascii')}, instead of data")
     if text[:100].lower().startswith((b"<!doctype html", b"<html")):
         match = _TITLE.search(head)
         title = f" ({_plain(match[1])})" if match else ""
-        return Disguise("html", False, f"it is an HTML page{title} instead of data")
+        return Finding(Damage.HTML, f"it is an HTML page{title} instead of data")
     if re.match(rb'\{\s*"(?:error|errors|fault|message|detail)"\s*:', text):
-        return Disguise("json-error", False, "it is an error in JSON instead of data")
+        return Finding(Damage.JSON_ERROR, "it is an error in JSON instead of data")
     return None
 
 
@@ -86,7 +76,7 @@ def _plain(text: bytes) -> str:
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})(?:;chunk-signature=[0-9a-f]{64})?\r\n")
 
 
-def _chunked(file: BinaryIO, head: bytes, entry: ManifestEntry) -> Disguise | None:
+def _chunked(file: BinaryIO, head: bytes, entry: ManifestEntry) -> Finding | None:
     """The framing that S3 clients put around the body of an upload, stored by a server that does not know it."""
     match = _CHUNK.match(head)
     if match is None:
@@ -98,13 +88,10 @@ def _chunked(file: BinaryIO, head: bytes, entry: ManifestEntry) -> Disguise | No
     except ValueError:
         proved = False
     if proved:
-        return Disguise(
-            "aws-chunked",
-            True,
-            "the aws-chunked framing of the upload is part of it; inside is the right content",
-        )
+        text = "the aws-chunked framing of the upload is part of it; inside is the right content"
+        return Finding(Damage.AWS_CHUNKED, text, proved=True)
     if signed:
-        return Disguise("aws-chunked", False, "it begins with the aws-chunked framing of an upload")
+        return Finding(Damage.AWS_CHUNKED, "it begins with the aws-chunked framing of an upload")
     return None
 
 
@@ -137,7 +124,7 @@ def is_trailer(tail: bytes) -> bool:
 # --- gzip and line ends
 
 
-def _compressed(file: BinaryIO, head: bytes, entry: ManifestEntry) -> Disguise | None:
+def _compressed(file: BinaryIO, head: bytes, entry: ManifestEntry) -> Finding | None:
     if not head.startswith(b"\x1f\x8b\x08"):
         return None
     file.seek(0)
@@ -145,11 +132,8 @@ def _compressed(file: BinaryIO, head: bytes, entry: ManifestEntry) -> Disguise |
         proved = matches(_inflated(file, entry.size), entry)
     except (zlib.error, ValueError):
         return None
-    return (
-        Disguise("gzip", True, "it is the gzip-compressed form; inside is the right content")
-        if proved
-        else None
-    )
+    text = "it is the gzip-compressed form; inside is the right content"
+    return Finding(Damage.GZIP, text, proved=True) if proved else None
 
 
 def _inflated(file: BinaryIO, most: int | None) -> Iterator[bytes]:
@@ -165,28 +149,28 @@ def _inflated(file: BinaryIO, most: int | None) -> Iterator[bytes]:
             yield found
 
 
-def _line_ends(file: BinaryIO, size: int, entry: ManifestEntry) -> Disguise | None:
+def _line_ends(file: BinaryIO, size: int, entry: ManifestEntry) -> Finding | None:
     """A text mode somewhere on the way. Only looked for where the size speaks for it, or nothing is known of it."""
     if entry.size == size or not size:
         return None
-    tries: tuple[tuple[str, bool, Callable[[BinaryIO], Iterator[bytes]], str], ...] = (
+    tries: tuple[tuple[Damage, bool, Callable[[BinaryIO], Iterator[bytes]], str], ...] = (
         (
-            "crlf",
+            Damage.CRLF,
             entry.size is None or entry.size < size,
             _without_returns,
             "LF became CR LF: a transfer in text mode",
         ),
         (
-            "lf",
+            Damage.LF,
             entry.size is None or entry.size > size,
             _with_returns,
             "CR LF became LF: a transfer in text mode",
         ),
     )
-    for kind, possible, changed, text in tries:
+    for damage, possible, changed, text in tries:
         file.seek(0)
         if possible and matches(changed(file), entry):
-            return Disguise(kind, True, text)
+            return Finding(damage, text, proved=True)
     return None
 
 

@@ -45,6 +45,10 @@ class ManifestError(ChecksumError):
 class TruncatedManifest(ManifestError):
     """Part of the manifest is missing, so that nobody can tell which files it should name."""
 
+    @classmethod
+    def in_line(cls, number: int) -> TruncatedManifest:
+        return cls(f"ends in the middle of line {number}; it was cut, or is still being written")
+
 
 class Interrupted(ChecksumError):
     """Reading ended early because the caller asked for it."""

@@ -26,7 +26,7 @@ _SMALL_BYTES = 64 << 10
 
 _STREAM = -1
 _WAITING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
-_NOT_WAITING = _WAITING | os.O_NONBLOCK
+NOT_WAITING = _WAITING | os.O_NONBLOCK
 """Without it opening a FIFO waits for a writer. Regular files do not care."""
 
 
@@ -64,10 +64,10 @@ def digest_file(
     so are the files of /proc, which give more bytes than they have. `buffer` is overwritten; its length is that of
     one read. `from_disk` is explained at `drop_cached`.
     """
-    descriptor = opened(path, _WAITING if special else _NOT_WAITING)
+    descriptor = opened(path, _WAITING if special else NOT_WAITING)
     try:
         before = os.fstat(descriptor)
-        expected = _expected_size(before, path, special)
+        expected = expected_size(before, path, special)
         hashes = Hashes(algorithms, little=0 <= expected <= LITTLE)
         if from_disk and expected != _STREAM:
             drop_cached(descriptor)
@@ -75,7 +75,7 @@ def digest_file(
         if expected != _STREAM:
             after = os.fstat(descriptor)
             if size != after.st_size or before.st_mtime_ns != after.st_mtime_ns or size != expected:
-                _refuse_change(before, after, size)
+                refuse_change(before, after, size)
     finally:
         os.close(descriptor)
     return FileDigest(size, hashes.digests())
@@ -120,7 +120,11 @@ def digest_stream(
     return FileDigest(size, hashes.digests())
 
 
-def _expected_size(status: os.stat_result, path: object, special: bool) -> int:
+def expected_size(status: os.stat_result, path: Path, special: bool = False) -> int:
+    """The bytes that an open file should give, `_STREAM` where that cannot be told.
+
+    Raises IsADirectoryError and, unless `special`, NotRegular for whatever else is no regular file.
+    """
     if stat.S_ISREG(status.st_mode):
         return status.st_size if status.st_size or not special else _STREAM
     if stat.S_ISDIR(status.st_mode):
@@ -165,7 +169,8 @@ def _read_all(
     return size
 
 
-def _refuse_change(before: os.stat_result, after: os.stat_result, size: int) -> None:
+def refuse_change(before: os.stat_result, after: os.stat_result, size: int) -> None:
+    """Raises ChangedWhileRead if a file that gave `size` bytes differs from what it was before."""
     if before.st_size != after.st_size:
         raise ChangedWhileRead(f"changed from {before.st_size} to {after.st_size} bytes while it was read")
     if before.st_mtime_ns != after.st_mtime_ns:

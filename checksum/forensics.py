@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from .blocks import Range, verify_range
 from .digest import Digest, new_hash
 from .disguises import PIECE, disguise_of, is_trailer, matches
 from .files import digest_file
+from .findings import Damage, Finding
 
 if TYPE_CHECKING:
     import threading
@@ -20,35 +20,6 @@ if TYPE_CHECKING:
     from .entries import BlockDigests, ManifestEntry
     from .files import FileDigest
     from .paths import Path
-
-
-class Damage(StrEnum):
-    EMPTY = "empty"
-    TRUNCATED = "truncated"
-    APPENDED = "appended"
-    """What was expected is there, and more follows."""
-    ZERO_FILLED = "zero-filled"
-    SHIFTED = "shifted"
-    MISPLACED = "misplaced"
-    """A block holds what belongs in another."""
-    BITS = "bits"
-    """A few bits are the other way round; told only with a reference."""
-    HTML = "html"
-    XML_ERROR = "xml-error"
-    JSON_ERROR = "json-error"
-    AWS_CHUNKED = "aws-chunked"
-    CRLF = "crlf"
-    LF = "lf"
-    GZIP = "gzip"
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong. `proved` tells a fact from what it looks like; the text is for people."""
-
-    damage: Damage
-    text: str
-    place: Range | None = None
-    proved: bool = False
 
 
 class Explanation(NamedTuple):
@@ -128,7 +99,7 @@ def _whole(file: BinaryIO, size: int, entry: ManifestEntry) -> Iterator[Finding]
         yield Finding(Damage.EMPTY, "it is empty", proved=True)
         return
     if (disguise := disguise_of(file, size, entry)) is not None:
-        yield Finding(Damage(disguise.kind), disguise.text, proved=disguise.proved)
+        yield disguise
     elif entry.size is not None and entry.size < size:
         yield from _appended(file, size, entry, entry.size)
 

@@ -221,7 +221,7 @@ def _is_value(label: bytes) -> bool:
 def _gnu_lines(stream: BinaryIO, algorithm: str | None, zero: bool) -> Iterator[ManifestLine]:
     from . import gnu
 
-    for number, entry in gnu.read_manifest(stream, algorithm, zero=zero):
+    for number, entry in gnu.read_lines(stream, algorithm, zero=zero):
         if entry is None:
             yield ManifestLine(number, None, "improperly formatted checksum line")
         else:

@@ -90,7 +90,7 @@ def parse_line(line: bytes, algorithm: str | None = None, *, zero: bool = False)
     return LineParser(algorithm, zero=zero).parse(line)
 
 
-def read_manifest(stream: BinaryIO, algorithm: str | None = None, *, zero: bool = False) -> Iterator[Line]:
+def read_lines(stream: BinaryIO, algorithm: str | None = None, *, zero: bool = False) -> Iterator[Line]:
     """The lines of a manifest as they are read, comments and blank lines left out; see `LineParser`.
 
     Raises TruncatedManifest if, behind well-formed lines, the last one breaks off before the name or in a tagged form.
@@ -103,9 +103,7 @@ def read_manifest(stream: BinaryIO, algorithm: str | None = None, *, zero: bool 
         if not _is_comment(piece, zero):
             entry = parser.parse(piece)
             if entry is None and well_formed and not piece.endswith(end) and breaks_off(piece):
-                raise TruncatedManifest(
-                    f"ends in the middle of line {number}; it was cut, or is still being written"
-                )
+                raise TruncatedManifest.in_line(number)
             well_formed = well_formed or entry is not None
             yield Line(number, entry)
 

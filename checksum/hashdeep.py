@@ -59,7 +59,7 @@ def _line(number: int, line: bytes, columns: Sequence[str]) -> ManifestLine:
     if len(line) > LONGEST_LINE:
         return ManifestLine(number, None, "is longer than any name can be")
     if not line.endswith(b"\n"):
-        raise TruncatedManifest(f"ends in the middle of line {number}; it was cut, or is still being written")
+        raise TruncatedManifest.in_line(number)
     size, *values = line.rstrip(b"\n").split(b",", len(columns) + 1)
     if len(values) != len(columns) + 1 or not _is_size(size) or not values[-1] or b"\0" in values[-1]:
         return ManifestLine(number, None, "is not a line of hashdeep; a name with a newline makes such lines")

@@ -19,10 +19,10 @@ from .integrity_records import (
     verification_record,
     write_multipart,
 )
-from .items import Finding, Item, described, examine, parse_items
+from .items import SEPARATOR, Item, Outcome, described, examine, parse_items
 from .meta import read_meta_files
 from .names import printable
-from .output import complain, complain_about, put, reason, standard_input
+from .output import FAILED, OK, complain, complain_about, put, reason, standard_input
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
     from .items import Examined
     from .meta import Described
-
-OK: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
 
 BY: Final = "wf-checksum"
 _MODES: Final = (
@@ -86,7 +82,7 @@ def _run_mode(mode: str, parser: ArgumentParser, options: Namespace) -> int:
 
 def _items(mode: str, text: str) -> list[Item]:
     if mode == "generate":  # the only mode in which `=` is part of the name
-        return [Item(*_both(name)) for name in text.split(";;;")]
+        return [Item(*_both(name)) for name in text.split(SEPARATOR)]
     if mode == "verify" and text == "stdin":
         text = _standard_input()
     return parse_items(text)
@@ -155,37 +151,33 @@ def _verify(items: list[Item], *, record: bool, debug: bool) -> int:
         examined.append(one)
         for sentence in sentences(one):
             _say(sentence)
-        if debug and one.finding is Finding.MATCH:
+        if debug and one.outcome is Outcome.MATCH:
             _say(f"{printable(one.item.path)}: the checksum matches (timing: {one.seconds:.3f})")
-    code = OK if all(one.finding is Finding.MATCH for one in examined) else FAILED
+    code = OK if all(one.outcome is Outcome.MATCH for one in examined) else FAILED
     return code if not record or _record(examined) else FAILED
 
 
 def sentences(one: Examined) -> list[str]:
     """What is to be told of an item that did not match, in the words that scripts look for."""
     path, lfn = printable(one.item.path), printable(one.item.lfn)
-    if one.finding is Finding.MATCH:
+    if one.outcome is Outcome.MATCH:
         return []
     if one.expected is None or one.expected.digest is None:
         problem = f": {one.expected.problem}" if one.expected and one.expected.problem else ""
         return [f"No checksum in the meta data for {lfn}{problem}"]
-    if one.finding is Finding.WRONG_SIZE:
-        return [f"{path}: Expected size ({one.expected.size}) does not match the size found ({one.size})"]
+    wrong_size = f"{path}: Expected size ({one.expected.size}) does not match the size found ({one.size})"
+    if one.outcome is Outcome.WRONG_SIZE:
+        return [wrong_size]
     calculated = one.digest.hex if one.digest else None
     mismatch = (
         f"{path}: Expected checksum ({one.expected.digest.hex}) does not match the calculated checksum"
         f" ({calculated}) (timing: {one.seconds:.3f})"
     )
-    if one.finding is Finding.MISSING:
+    if one.outcome is Outcome.MISSING:
         return [f"File {path} does not exist", mismatch]
-    if one.finding is Finding.UNREADABLE:
+    if one.outcome is Outcome.UNREADABLE:
         return [f"File {path} cannot be read: {reason(one.error)}", mismatch]
-    if one.expected.size in (None, one.size):
-        return [mismatch]
-    return [
-        mismatch,
-        f"{path}: Expected size ({one.expected.size}) does not match the size found ({one.size})",
-    ]
+    return [mismatch] if one.expected.size in (None, one.size) else [mismatch, wrong_size]
 
 
 def _record(examined: Sequence[Examined]) -> bool:

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .items import Finding
+from .items import Outcome
 from .meta import group_name, iso_time, user_name
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def verification_record(examined: Iterable[Examined]) -> str:
     What could not be checked for want of an entry is a failed attempt too.
     """
     found = list(examined)
-    failed = sum(one.finding is not Finding.MATCH for one in found)
+    failed = sum(one.outcome is not Outcome.MATCH for one in found)
     seconds = sum(one.seconds for one in found)
     items = "".join(map(_attempt, found)) or "  []\n"
     return (
@@ -91,7 +91,7 @@ def verification_record(examined: Iterable[Examined]) -> str:
 
 
 def _attempt(one: Examined) -> str:
-    good = one.finding is Finding.MATCH
+    good = one.outcome is Outcome.MATCH
     text = (
         f"  - lfn: {yaml_text(one.item.lfn)}\n"
         f"    pfn: {yaml_text(one.item.path)}\n"

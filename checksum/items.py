@@ -67,7 +67,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
 # --- checking
 
 
-class Finding(StrEnum):
+class Outcome(StrEnum):
     MATCH = "match"
     MISMATCH = "mismatch"
     """The digest is another one."""
@@ -83,7 +83,7 @@ class Examined(NamedTuple):
     """What became of one item. `digest` is in the expected algorithm; `sha256` is there whenever the file was read."""
 
     item: Item
-    finding: Finding
+    outcome: Outcome
     expected: Expectation | None = None
     size: int | None = None
     digest: Digest | None = None
@@ -98,7 +98,7 @@ def examine(items: Iterable[Item], expectations: Expectations) -> Iterator[Exami
     for item in items:
         expected = expectations.get(item.lfn)
         if expected is None or expected.digest is None:
-            yield Examined(item, Finding.UNKNOWN, expected)
+            yield Examined(item, Outcome.UNKNOWN, expected)
         else:
             yield _examined(item, expected, expected.digest, buffer)
 
@@ -111,12 +111,12 @@ def _examined(item: Item, expected: Expectation, digest: Digest, buffer: memoryv
     except Interrupted:
         raise
     except (OSError, ChecksumError) as error:
-        finding = Finding.MISSING if isinstance(error, FileNotFoundError) else Finding.UNREADABLE
-        return Examined(item, finding, expected, seconds=time.monotonic() - started, error=error)
+        outcome = Outcome.MISSING if isinstance(error, FileNotFoundError) else Outcome.UNREADABLE
+        return Examined(item, outcome, expected, seconds=time.monotonic() - started, error=error)
     seconds = time.monotonic() - started
-    finding = Finding.MATCH
+    outcome = Outcome.MATCH
     if found.digests[0] != digest:
-        finding = Finding.MISMATCH
+        outcome = Outcome.MISMATCH
     elif expected.size not in (None, found.size):
-        finding = Finding.WRONG_SIZE
-    return Examined(item, finding, expected, found.size, found.digests[0], found.digests[-1], seconds)
+        outcome = Outcome.WRONG_SIZE
+    return Examined(item, outcome, expected, found.size, found.digests[0], found.digests[-1], seconds)

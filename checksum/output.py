@@ -19,10 +19,13 @@ OK: Final = 0
 FAILED: Final = 1
 BAD_MANIFEST: Final = 65
 """A manifest that cannot be understood, or whose end is missing: nothing can be said about its files."""
+DEFECT: Final = 70
 CONFIGURATION: Final = 78
 """Something is missing or set wrongly on this machine, as in wf-transfer."""
 INTERRUPTED: Final = 130
 """What a shell reports of a program that died of SIGINT."""
+BROKEN_PIPE: Final = 141
+"""And of one that died of SIGPIPE."""
 
 
 class OutputFailed(Exception):

@@ -43,8 +43,12 @@ class Tally:
         return self._counts[Verdict.MATCH]
 
     @property
+    def malformed(self) -> int:
+        return self._counts[Verdict.MALFORMED]
+
+    @property
     def well_formed(self) -> int:
-        return sum(self._counts.values()) - self._counts[Verdict.MALFORMED]
+        return sum(self._counts.values()) - self.malformed
 
     @property
     def unread(self) -> int:
@@ -59,14 +63,14 @@ class Tally:
     @property
     def passed(self) -> bool:
         """At least one file matched, and nothing speaks against the others."""
-        malformed = self._counts[Verdict.MALFORMED] if self.strict else 0
+        malformed = self.malformed if self.strict else 0
         return self.matched > 0 and not (self.wrong + self.unread + malformed)
 
     def warnings(self) -> list[str]:
         """One sentence for each kind of failure that occurred."""
         kinds = (
             (
-                self._counts[Verdict.MALFORMED],
+                self.malformed,
                 "line is improperly formatted",
                 "lines are improperly formatted",
             ),

@@ -1,10 +1,10 @@
 """Requests that are sent before the answers to earlier ones have come: HTTP pipelining (RFC 9112 section 9.3.2).
 
-Many small files on one connection cost less so than one by one: no wait for each answer, and one system call brings several. But
-servers, and what stands before them, may get it wrong. So it is done only where it has been earned: on a connection that
-has just given a good small answer, not through proxies, and not any more where lines have broken early. Whatever is no
-plain small answer ends the line. What was asked for on it and not answered comes again one by one: these are GETs, which
-may be repeated. No failure of a line is ever one of a request.
+It saves the wait for each answer, and one system call brings several. But servers, and what stands before them, may get it
+wrong. So it is done only where it has been earned: on a connection that has just given a good small answer, not through
+proxies, and not any more where lines have broken early. Whatever is no plain small answer ends the line. What was asked
+for on it and not answered comes again one by one: these are GETs, which may be repeated. No failure of a line is ever one
+of a request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ _PATIENCE: Final = 5.0
 _BREAKS_MOST: Final = 3
 _PLAIN: Final = frozenset({200, 404, 410})
 """What a server says of files. Anything else is about the server, or about who asks."""
-
 _FURTHER: Final = frozenset({300, 301, 302, 303, 307, 308, 401, 407})
 """Answers that more requests follow, which then come singly from the first one on."""
 
@@ -236,7 +235,11 @@ class Ahead:
             self._buffer = memoryview(mmap.mmap(-1, _BUFFER))
         line = self._line = Line(connection, route, self._buffer)
         self._fill(line)
-        return line
+        if line.due:
+            return line
+        self._coming.popleft()
+        self._drop(line)
+        return None
 
     def _proved_route(self, location: Location) -> Route | None:
         request, _ = self._asked(location)

@@ -61,6 +61,9 @@ class Capability(NamedTuple):
     """`open_read` obeys start and length."""
     read_version: bool = False
     """`Reader.version` is strong: equal versions are equal bytes, and `open_read(version=...)` insists on it."""
+    read_times: bool = False
+    read_modes: bool = False
+    """What it reads tells when it was last changed, and its permission bits: `contract.TellingReader`."""
     write: bool = False
     write_needs_size: bool = False
     """A source that does not tell its size is spooled first."""
@@ -74,6 +77,9 @@ class Capability(NamedTuple):
     """The methods of `contract.Parts`."""
     write_parts_any_offset: bool = False
     """A part may come in pieces, and what was written can be read back; else whole parts, and no reading back."""
+    write_times: bool = False
+    write_modes: bool = False
+    """What was written can be given a time of its last change, and permission bits: `contract.Keeping`."""
     part_minimum: int = 1
     part_maximum: int = 0
     """Bytes of a part but the last; 0: no limit."""

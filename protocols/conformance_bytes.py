@@ -26,15 +26,16 @@ from .conformance_tools import (
     written,
 )
 from .errors import Changed, Denied, LocalRefused, NotFound, Unsupported
-from .values import Incoming
+from .values import Incoming, Traits
 
 if TYPE_CHECKING:
     from .capability import Capability
     from .context import Context
-    from .contract import Announcing, Reader, Store
+    from .contract import Announcing, Keeping, Reader, Store, TellingReader
     from .locations import Location
 
 _LARGE = SIZES[-1]
+_LONG_AGO = 1_234_567_890
 _RANGES = (
     (1, None),
     (BUFFER + 1, None),
@@ -149,7 +150,49 @@ class ReadConformance(Suite):
         assert _version(store, location) != version
 
 
+    def test_time_and_permissions_are_told(
+        self, store: Store, capability: Capability, place: Location
+    ) -> None:
+        if not capability.read:
+            return
+        self.put(store, place.below("object"), b"with a time")
+        reader = store.open_read(place.below("object"))
+        traits = reader.traits() if hasattr(reader, "traits") else Traits()
+        assert drained(reader) == b"with a time"
+        assert (traits.modified is not None) == capability.read_times
+        assert (traits.mode is not None) == capability.read_modes
+        if traits.modified is not None and capability.stat:
+            told = store.stat(place.below("object")).modified
+            assert told is None or abs(traits.modified / 1e9 - told) < 1, "stat and read tell different times"
+
+
 class WriteConformance(Suite):
+    @pytest.mark.parametrize("which", ("times", "modes"))
+    def test_time_and_permissions_are_kept(
+        self, store: Store, capability: Capability, place: Location, which: str
+    ) -> None:
+        location = place.below("object")
+        can = capability.write_times if which == "times" else capability.write_modes
+        keeping: Keeping = store  # type: ignore[assignment]
+        traits = Traits(modified=_LONG_AGO * 10**9) if which == "times" else Traits(mode=0o640)
+        if not can:
+            if hasattr(store, "set_traits"):
+                refused(lambda: keeping.set_traits(location, traits), Unsupported)
+            return
+        refused(lambda: keeping.set_traits(place.below("absent"), traits), NotFound)
+        self.put(store, location, b"kept")
+        before = _traits(store, location, capability)
+        keeping.set_traits(location, traits)
+        assert self.get(store, location) == b"kept"
+        after = _traits(store, location, capability)
+        if capability.read and capability.read_times:
+            assert after.modified == (traits.modified if which == "times" else before.modified)
+        if capability.read and capability.read_modes:
+            assert after.mode == (traits.mode if which == "modes" else before.mode)
+        if capability.stat and which == "times":
+            told = store.stat(location).modified
+            assert told is None or int(told) == _LONG_AGO
+
     @pytest.mark.parametrize("size", SIZES)
     def test_what_was_written_is_stored(
         self, store: Store, capability: Capability, place: Location, size: int
@@ -311,3 +354,14 @@ def _version(store: Store, location: Location) -> str:
     drained(reader)
     assert reader.version
     return reader.version
+
+
+def _traits(store: Store, location: Location, capability: Capability) -> Traits:
+    """What a reader tells; nothing where that is not declared."""
+    if not (capability.read and (capability.read_times or capability.read_modes)):
+        return Traits()
+    reader: TellingReader = store.open_read(location)  # type: ignore[assignment]
+    try:
+        return reader.traits()
+    finally:
+        reader.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Resolved,
         TaskProgress,
         Token,
+        Traits,
         Tree,
     )
 
@@ -54,6 +55,13 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Gives the connection back if the body was drained, else closes it. Always called. Never raises."""
+
+
+class TellingReader(Reader, Protocol):
+    """What `open_read` returns where `Capability.read_times` or `Capability.read_modes`."""
+
+    def traits(self) -> Traits:
+        """What is known of the object since it was opened; asks nobody, and may be called until `close`."""
 
 
 class Writer(Protocol):
@@ -138,6 +146,16 @@ class Announcing(Protocol):
         The store may ask for them at once, and may as well ignore it. The engine may change its mind: a read of anything else
         is served as if nothing had been announced. Never raises for a location or a service: what goes wrong on
         the way is forgotten, and that location is asked for singly when its `open_read` comes.
+        """
+
+
+class Keeping(Protocol):
+    """The further method of a store with `Capability.write_times` or `Capability.write_modes`."""
+
+    def set_traits(self, location: Location, traits: Traits) -> None:
+        """Gives the file that was just published these traits, as exactly as the service has them.
+
+        `Unsupported` for anything but a file, and where the service did not do it; links are not followed.
         """
 
 

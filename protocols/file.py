@@ -14,7 +14,7 @@ import stat
 from .errors import Broken, Changed, Unsupported
 from .local_errors import absence, failure, name_of, refusal
 from .partial import PartialWriter, discard_abandoned, marked, open_partial, partials_in
-from .values import Entry, Receipt
+from .values import Entry, Receipt, Traits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ class FileReader:
                 f"{name_of(self._path)} was written while it was read: "
                 f"it had {then.st_size} bytes, now it has {now.st_size}"
             )
+
+    def traits(self) -> Traits:
+        return Traits(self._opened.st_mtime_ns, self.mode)
 
     def close(self) -> None:
         descriptor, self.descriptor = self.descriptor, None
@@ -247,6 +250,25 @@ class FileStore:
         from .file_parts import abort
 
         abort(token, keep=keep)
+
+    def set_traits(self, location: Location, traits: Traits) -> None:
+        path = location.path
+        try:
+            descriptor = os.open(path, _READ | os.O_NOFOLLOW)
+        except (OSError, ValueError) as error:
+            raise absence(error, "set time or permissions of", path) from error
+        try:
+            there = os.fstat(descriptor)
+            if not stat.S_ISREG(there.st_mode):
+                raise Unsupported(f"cannot set time or permissions of {name_of(path)}: it is no regular file")
+            if traits.mode is not None:
+                os.fchmod(descriptor, traits.mode & 0o777)
+            if traits.modified is not None:
+                os.utime(descriptor, ns=(there.st_atime_ns, traits.modified))
+        except OSError as error:
+            raise failure(error, "set time or permissions of", path) from error
+        finally:
+            _close(descriptor)
 
     def stat(self, location: Location) -> Entry:
         """Follows symbolic links: the size is that of the bytes a reader would get."""

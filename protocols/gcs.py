@@ -63,6 +63,8 @@ class GcsStore:
         self._context = context
         self._wire = Wire(context)
         self._services: dict[Credential, Service] = {}
+        self._last: Service | None = None
+        """The one that was asked last."""
         self._begun: set[str] = set()
         """Parts that are known to mean something."""
 
@@ -235,9 +237,12 @@ class GcsStore:
 
     def _target(self, location: Location, purpose: str) -> Target:
         credential = self._context.credential(location, purpose)
-        service = self._services.get(credential)
-        if service is None:
-            service = self._services[credential] = Service(self._wire, credential)
+        service = self._last
+        if service is None or service.credential is not credential:
+            service = self._services.get(credential)
+            if service is None:
+                service = self._services[credential] = Service(self._wire, credential)
+            self._last = service
         return target_of(service, location.path, location.shown)
 
     def _object(self, location: Location, purpose: str) -> Target:

@@ -237,20 +237,13 @@ def drained(answer: Answer) -> Fields:
 
 def entry_of(resource: dict[str, Any], path: str = "") -> Entry:
     """An object resource as an entry; what is missing or makes no sense is None."""
-    size, generation = _text(resource, "size"), _text(resource, "generation")
-    return Entry(
-        path,
-        int(size) if size.isdecimal() else None,
-        generation or None,
-        False,
-        _seconds(_text(resource, "updated")),
-        digests_told(resource),
-    )
+    size, generation, digests = receipt_of(resource)[:3]
+    return Entry(path, size, generation, False, _seconds(_text(resource, "updated")), digests)
 
 
 def receipt_of(resource: dict[str, Any]) -> Receipt:
-    entry = entry_of(resource)
-    return Receipt(entry.size, entry.version, entry.digests)
+    size, generation = _text(resource, "size"), _text(resource, "generation")
+    return Receipt(int(size) if size.isdecimal() else None, generation or None, digests_told(resource))
 
 
 def digests_told(resource: dict[str, Any]) -> tuple[Digest, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from .digest_headers import digests_of
 from .errors import Broken, Changed, Denied, ServerFault, Unsupported
 from .http_visit import content_range, refused, version_of
+from .statuses import seconds_of_date
+from .values import Traits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +161,10 @@ class HttpReader:
         view = view[:left]
         self._left = left - len(view) if view else 0
         return view
+
+    def traits(self) -> Traits:
+        seconds = seconds_of_date(self._visit.answer.headers.get("last-modified") or "")
+        return Traits() if seconds is None else Traits(int(seconds) * 1_000_000_000)
 
     def _add_trailers(self) -> None:
         known = {digest.algorithm for digest in self.digests}

@@ -48,6 +48,11 @@ class Login(NamedTuple):
     presented: str = ""
     """The credential's name and origin."""
 
+    @property
+    def peer(self) -> str:
+        """`host:port`, for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __repr__(self) -> str:
         return f"Login({self.user}#{self.zone} at {self.host}:{self.port})"
 

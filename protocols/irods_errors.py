@@ -17,14 +17,13 @@ from .errors import (
     NoSpace,
     NotFound,
     ServerFault,
+    TransferError,
     Unsupported,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
-
-    from .errors import TransferError
 
 NO_ROWS: Final = -808000
 UNKNOWN_COLLECTION: Final = -814000
@@ -165,6 +164,50 @@ class Refused(Exception):
     def nowhere(self) -> bool:
         """There is no such name, or not even such a zone."""
         return self.absent or self.base == NO_ZONE
+
+
+class NotAgreed(Misconfigured):
+    """The two sides' policies about TLS exclude each other."""
+
+
+def from_library(error: Exception, what: str, host: str, *, presented: str = "") -> TransferError:
+    """The error that an exception of python-irodsclient means.
+
+    It hides what a socket said behind an exception of its own, and raises KeyError for codes that it does not know.
+    """
+    from irods.exception import NetworkException, iRODSException  # type: ignore[import-untyped]
+
+    if isinstance(error, TransferError):
+        return error
+    if isinstance(error, iRODSException):
+        return error_of(Refused(error.code, _said(error)), what, host, presented=presented)
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], int):
+        return error_of(Refused(error.args[0]), what, host, presented=presented)
+    cause = error.__context__ if isinstance(error, NetworkException) else error
+    if isinstance(cause, OSError):
+        return _of_network(cause, what, host)
+    if isinstance(error, NetworkException):
+        return NotAgreed(
+            f"{what}: the two sides do not agree about TLS ({error})",
+            host=host,
+            remedy="correct irods_client_server_policy in the environment file; PAM needs TLS",
+        )
+    return ServerFault(f"{what}: {host} does not greet as an iRODS server does ({error!r:.200})", host=host)
+
+
+def _said(error: Exception) -> str:
+    return str(error.args[0]) if error.args and error.args[0] is not None else ""
+
+
+def _of_network(error: OSError, what: str, host: str) -> TransferError:
+    from .connection import failure
+
+    found = failure(error, what, host, begun=False)
+    if isinstance(found, Misconfigured):
+        found.remedy = (
+            "name the certificate authority of this zone as irods_ssl_ca_certificate_file in the environment file"
+        )
+    return found
 
 
 def told(refused: Refused) -> str:

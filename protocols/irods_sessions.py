@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .irods_catalogue import sums_in
+from .irods_client import Client
 from .irods_environment import login_for
 from .irods_errors import Refused
-from .irods_login import open_wire
 from .irods_names import authority_of, path_of, split, zone_of
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ class Sessions:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._idle: dict[Login, list[Wire]] = {}
+        self._clients: dict[Login, Client] = {}
         self._known: dict[tuple[str, Authority, str], tuple[Credential, Login]] = {}
         """Logins that were worked out before."""
         self._sums: dict[object, tuple[str, ...]] = {}
@@ -48,19 +48,15 @@ class Sessions:
     def take(self, location: Location, purpose: str, what: str) -> Wire:
         """A connection for the location, for one user until `give`. `what` is for messages: `cannot ...`."""
         login = self.login(location, purpose)
-        idle = self._idle.get(login, [])
-        while idle:
-            wire = idle.pop()
-            if wire.is_fresh():
-                wire.about(what)
-                return wire
-            wire.drop()
-        return open_wire(login, self._context, what, login)
+        client = self._clients.get(login)
+        if client is None:
+            client = self._clients[login] = Client(login, self._context)
+        return client.take(what)
 
     def take_for_last_words(self, location: Location, what: str) -> Wire:
         """A new connection that the end of the run does not stop, for tidying up within seconds."""
         login = self.login(location, "write")
-        return open_wire(login, self._context.for_last_words(_LAST_WORDS_SECONDS), what, login)
+        return Client(login, self._context.for_last_words(_LAST_WORDS_SECONDS)).take(what)
 
     @staticmethod
     def resource(location: Location) -> str:
@@ -72,7 +68,7 @@ class Sessions:
 
         Nobody tells; so it is what the objects beside have, or what was seen of this login before.
         """
-        known = self._sums.get(wire.key)
+        known = self._sums.get(wire.client.login)
         if known is None:
             try:
                 seen = sums_in(wire, split(path)[0])
@@ -85,20 +81,18 @@ class Sessions:
         """Remembers which checksums the zone registers by itself."""
         found = ("md5",) if "md5" in algorithms else ()
         if algorithms:
-            self._sums[wire.key] = found
+            self._sums[wire.client.login] = found
         return found
 
     def give(self, wire: Wire) -> None:
         if not wire.usable:
             return
-        idle = self._idle.setdefault(wire.key, [])  # type: ignore[arg-type]
-        if len(idle) >= _IDLE_MOST or wire.left or wire.context is not self._context:
+        if wire.client.idle >= _IDLE_MOST or wire.left or wire.context is not self._context:
             wire.leave()
         else:
-            idle.append(wire)
+            wire.client.give(wire)
 
     def close(self) -> None:
-        idle, self._idle = self._idle, {}
-        for wires in idle.values():
-            for wire in wires:
-                wire.leave()
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()

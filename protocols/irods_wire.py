@@ -12,10 +12,11 @@ from .irods_messages import error_text, header, parse_header
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Final
+    from typing import Any, Final
 
     from .connection import Connection
     from .context import Context
+    from .irods_client import Client
     from .irods_messages import Header
 
 _AHEAD: Final = 4096
@@ -35,23 +36,30 @@ class Wire:
         "_owed",
         "_start",
         "_what",
+        "client",
         "connection",
         "context",
         "host",
-        "key",
         "left",
+        "logged_in",
         "presented",
         "quote",
+        "session",
         "usable",
         "version",
         "with_ticket",
         "zone",
     )
 
-    def __init__(self, connection: Connection, context: Context, key: object) -> None:
+    def __init__(self, connection: Connection, context: Context, client: Client) -> None:
         self.connection = connection
         self.context = context
-        self.key = key
+        self.client = client
+        """Whose it is, and where it is given back."""
+        self.logged_in: Any = None
+        """The library's connection, whose socket this uses."""
+        self.session: Any = None
+        """The library's session: when nobody holds it, it ends its connections."""
         self.host = connection.peer
         self.usable = True
         self.version: tuple[int, ...] = ()
@@ -239,11 +247,11 @@ class Wire:
         """Ends the connection as it is: what is open for writing becomes stale at the server."""
         self.usable = False
         self.connection.close()
+        self.client.forget(self)
 
     def leave(self) -> None:
         """Ends the connection politely. Never raises."""
         if self.usable:
-            self.usable = False
-            with suppress(OSError, Stopped):
-                self.connection.send([header(b"RODS_DISCONNECT", 0, 0, 0)])
-        self.connection.close()
+            with suppress(Exception):  # the library's exceptions have no common ancestor
+                self.logged_in.disconnect()
+        self.drop()

@@ -22,7 +22,7 @@ from .capability import Capability, Shape
 from .errors import NotFound
 from .locations import parse_location
 from .memory_faults import FOREVER, Call, Faults
-from .values import Part
+from .values import Part, Traits
 
 if TYPE_CHECKING:
     from typing import Any
@@ -92,6 +92,8 @@ class MemoryServer(Faults):
         self.lock = threading.RLock()
         self.objects: dict[str, Stored] = {}
         self.folders: set[str] = {"/"}
+        self.traits: dict[str, Traits] = {}
+        """What objects were given after they were stored."""
         self.kept: dict[str, bytes] = {}
         """What `abort(keep=True)` left, by token."""
         self.incoming: list[tuple[str, Incoming]] = []
@@ -119,6 +121,7 @@ class MemoryServer(Faults):
         with self.lock:
             self._changes += 1
             self.objects[path] = Stored(bytes(data), self._changes)
+            self.traits.pop(path, None)
             self.add_folder(parent(path))
 
     def get(self, path: str) -> bytes | None:
@@ -126,6 +129,13 @@ class MemoryServer(Faults):
         with self.lock:
             found = self.objects.get(_rooted(path))
             return None if found is None else found.data
+
+    def told(self, path: str) -> Traits:
+        """Time and bits of an object; those of one that was given none follow from when it was stored."""
+        with self.lock:
+            found = self.traits.get(path, Traits())
+            modified = self.objects[path].number * 1_000_000_000 if found.modified is None else found.modified
+            return Traits(modified, 0o644 if found.mode is None else found.mode)
 
     def names(self) -> list[str]:
         """The paths of all objects."""
@@ -219,10 +229,14 @@ _EVERYTHING = Capability(
     read=True,
     read_range=True,
     read_version=True,
+    read_times=True,
+    read_modes=True,
     write=True,
     write_create_parents=True,
     write_resume=True,
     write_parts=True,
+    write_times=True,
+    write_modes=True,
     stat=True,
     list=True,
     make_directory=True,

@@ -10,7 +10,7 @@ from .capability import Publish, Shape
 from .errors import Broken, Changed, Denied, LocalRefused, NotFound, ServerFault, Unsupported
 from .memory import parent
 from .memory_faults import Call
-from .values import CopyStep, Entry, Part, Receipt, Token
+from .values import CopyStep, Entry, Part, Receipt, Token, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +90,7 @@ class MemoryReader:
         self.size = len(stored.data) if manners.tells_size else None
         self.version: str | None = str(stored.number)
         self.digests = server.digests(manners.gives, stored.data)
+        self.told = Traits()
         self.mode: int | None = None
         self.descriptor: int | None = None
         self._visit: _Visit | None = visit
@@ -99,6 +100,9 @@ class MemoryReader:
         self._data = bytearray(stored.data[start:end])
         self._start = start
         server.damage(path, self._data, start, written=False)
+
+    def traits(self) -> Traits:
+        return self.told
 
     def read(self) -> memoryview:
         assert self._visit is not None, "read after close"
@@ -231,6 +235,10 @@ class MemoryStore:
             reader = MemoryReader(visit, self._server, location.path, stored, ends, self._context.view)
             if not declared.read_version:
                 reader.version = None
+            told = self._server.told(location.path)
+            reader.told = Traits(
+                told.modified if declared.read_times else None, told.mode if declared.read_modes else None
+            )
             visit.stays = True
             return reader
 
@@ -327,6 +335,18 @@ class MemoryStore:
             with self._server.lock:
                 self._server.uploads.pop(token.name, None)
 
+    def set_traits(self, location: Location, traits: Traits) -> None:
+        declared, path = self._declared, location.path
+        allowed = (traits.modified is None or declared.write_times) and (
+            traits.mode is None or declared.write_modes
+        )
+        with self._visit("set_traits", location, allowed, "write"), self._server.lock:
+            if path not in self._server.objects:
+                raise NotFound(f"{self._server.name}: there is no {path!r}")
+            before = self._server.told(path)
+            modified = before.modified if traits.modified is None else traits.modified
+            self._server.traits[path] = Traits(modified, before.mode if traits.mode is None else traits.mode)
+
     def stat(self, location: Location) -> Entry:
         path = location.path
         with self._visit("stat", location, self._declared.stat), self._server.lock:
@@ -343,7 +363,9 @@ class MemoryStore:
         size = len(stored.data) if manners.tells_size else None
         version = str(stored.number) if self._declared.read_version else None
         digests = self._server.digests(manners.gives, stored.data)
-        return Entry(name, size, version, False, float(stored.number), digests)
+        modified = self._server.told(path).modified
+        assert modified is not None
+        return Entry(name, size, version, False, modified / 1e9, digests)
 
     def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
         server, folder = self._server, location.path.rstrip("/")

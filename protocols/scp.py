@@ -27,7 +27,7 @@ from .errors import (
 )
 from .ssh import path_of, shown_path
 from .ssh_stream import Stream
-from .values import Entry, Receipt
+from .values import Entry, Receipt, Traits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ class ScpReader:
         self._left = size
         self._doing = doing
         self._buffer = buffer
+
+    def traits(self) -> Traits:
+        """None: an `scp` that was not asked to keep them tells no times."""
+        return Traits()
 
     def read(self) -> memoryview:
         stream = self._stream

@@ -9,7 +9,7 @@ from .errors import NotFound, TransferError, Unreachable, Unsupported
 from .sftp_packets import Status
 from .sftp_partial import remove_kept
 from .sftp_reader import open_reader
-from .sftp_tree import attributes_of, entries, entry_of, make_folders, partials_in, remove
+from .sftp_tree import attributes_of, entries, entry_of, make_folders, partials_in, remove, set_traits
 from .sftp_wires import Wires
 from .sftp_writer import open_writer
 from .ssh import path_of, shown_path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .locations import Location
     from .sftp_ahead import Ahead
     from .sftp_wire import Wire
-    from .values import Entry, Incoming, Part, Receipt, Token
+    from .values import Entry, Incoming, Part, Receipt, Token, Traits
 
     T = TypeVar("T")
 
@@ -170,6 +170,20 @@ class SftpStore:
                 found = ()
             self._partials[location.host, folder] = found
         return found
+
+    def set_traits(self, location: Location, traits: Traits) -> None:
+        path = path_of(location)
+        try:
+            self._with_wire(
+                location,
+                "write",
+                "set time or permissions of",
+                lambda wire: set_traits(wire, path, traits),
+            )
+        except NoSubsystem:
+            raise Unsupported(
+                f"cannot set time or permissions of {shown_path(path)}: this server has no SFTP"
+            ) from None
 
     def stat(self, location: Location) -> Entry:
         """Follows symbolic links: the size is that of the bytes a reader would get."""

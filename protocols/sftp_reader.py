@@ -30,6 +30,7 @@ from .sftp_packets import (
 )
 from .ssh import shown_path
 from .ssh_errors import error_of_status
+from .values import Traits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -313,6 +314,13 @@ class SftpReader:
         now, then = Fields(packet.body).attributes(), self._attributes
         if then is not None and (now.size, now.modified) != (then.size, then.modified):
             raise Changed(f"{self._what()}: it was written while it was read")
+
+    def traits(self) -> Traits:
+        told = self._attributes
+        if told is None:
+            return Traits()
+        modified = None if told.modified is None else told.modified * 1_000_000_000
+        return Traits(modified, None if told.mode is None else told.mode & 0o777)
 
     def close(self) -> None:
         wire = self._wire

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import stat
 
-from .errors import LocalRefused, NotFound, Stopped
+from .errors import LocalRefused, NotFound, Stopped, Unsupported
 from .sftp_packets import (
     ATTRS,
     CLOSE,
@@ -23,7 +23,9 @@ from .sftp_packets import (
     READDIR,
     REMOVE,
     RMDIR,
+    SETSTAT,
     STAT,
+    Attributes,
     Fields,
     Status,
     number,
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from .errors import TransferError
-    from .sftp_packets import Attributes
     from .sftp_wire import Wire
+    from .values import Traits
 
 _PARTIAL: Final = re.compile(rb"\.wf-[0-9a-f]{16}\.parts?")
 _AT_ONCE: Final = 64
@@ -67,6 +69,30 @@ def entry_of(path: str, attributes: Attributes) -> Entry:
     if kind in (0, stat.S_IFREG):
         return Entry(path, attributes.size, version_of(attributes), False, modified)
     return Entry(path, None, None, kind == stat.S_IFDIR, modified)
+
+
+def set_traits(wire: Wire, path: bytes, traits: Traits) -> None:
+    """Gives a regular file this time and these bits, and looks whether it has them: some servers take and ignore them.
+
+    Raises Status, NotFound and Unsupported. SFTP 3 has whole seconds until 2106.
+    """
+    what = f"cannot set time or permissions of {shown_path(path)}"
+    there = attributes_of(wire, path, LSTAT)
+    if there is None:
+        raise NotFound(f"{what}: there is no such file", host=wire.host)
+    seconds = None if traits.modified is None else traits.modified // 1_000_000_000
+    if stat.S_IFMT(there.mode or 0) not in (0, stat.S_IFREG) or not 0 <= (seconds or 0) < 1 << 32:
+        raise Unsupported(f"{what}: it is no regular file, or the time is one that SFTP does not have")
+    flags, fields = 0, b""
+    if traits.mode is not None:
+        flags, fields = 4, number(traits.mode & 0o777)
+    if seconds is not None:
+        flags, fields = flags | 8, fields + number(seconds) * 2
+    wire.call(SETSTAT, string(path), number(flags), fields)
+    now = attributes_of(wire, path, LSTAT) or Attributes()
+    mode = None if traits.mode is None or now.mode is None else now.mode & 0o777
+    if mode not in (None, traits.mode) or (seconds is not None and now.modified != seconds):
+        raise Unsupported(f"{what}: the server took them, and the file has others", host=wire.host)
 
 
 def make_folders(wire: Wire, path: bytes) -> None:

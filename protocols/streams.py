@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .errors import Broken, Stopped
 from .local_errors import failure, name_of, refusal
-from .values import Receipt
+from .values import Receipt, Traits
 
 if TYPE_CHECKING:
     from ..checksum.digest import Digest
@@ -61,6 +61,10 @@ class StreamReader:
                 continue
             except OSError as error:
                 raise failure(error, "read", self._path) from error
+
+    def traits(self) -> Traits:
+        """None: they would be those of the stream, not of what came through it."""
+        return Traits()
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

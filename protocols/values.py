@@ -56,6 +56,15 @@ class Receipt(NamedTuple):
     (a managed task), or the store compared what both ends told, or what the destination told of the parts and the whole."""
 
 
+class Traits(NamedTuple):
+    """What a copy may keep of its source beside the bytes. None where nobody tells it, or it is to stay as it is."""
+
+    modified: int | None = None
+    """Nanoseconds since 1970."""
+    mode: int | None = None
+    """Permission bits, of `0o777`."""
+
+
 class CopyStep(NamedTuple):
     """One step of a third-party copy: done when `receipt` is there, else call again after `again` seconds."""
 

@@ -394,3 +394,19 @@ def test_an_odd_answer_of_s3_in_the_midst_is_what_it_would_be_singly(kind: str) 
         assert announced == [result(other, location) for location in locations]
         store.close()
         other.close()
+
+
+def test_a_credential_that_ends_just_now_is_told_singly() -> None:
+    asked: list[str] = []
+
+    def choose_credential(location: Location, purpose: str) -> Basic:
+        asked.append(location.url[-5:])
+        if location.url.endswith("/00001") and asked.count("00001") == 2:
+            raise Denied("it has ended meanwhile")
+        return Basic("alice", Secret("pw"), name="a", origin="a test")
+
+    store = HttpStore(make_context(credential=choose_credential))
+    with scripted(choose=plain) as server:
+        assert all(isinstance(one, bytes) for one in read_announced(store, files(server, 10)))
+        store.close()
+    assert asked.count("00001") > 2

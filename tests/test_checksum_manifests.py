@@ -18,7 +18,7 @@ from wf.checksum.gnu import (
     Line,
     LineParser,
     parse_line,
-    read_manifest,
+    read_lines,
     write_manifest_line,
 )
 from wf.checksum.manifests import ManifestWriter
@@ -80,7 +80,7 @@ def test_any_file_name_survives_write_and_parse(
 @given(st.lists(NAMES, max_size=8), st.booleans(), st.booleans())
 def test_any_file_names_survive_a_whole_manifest(names: list[bytes], tag: bool, zero: bool) -> None:
     text = b"".join(write_manifest_line(ABC, one, tag=tag, zero=zero) for one in names)
-    lines = list(read_manifest(io.BytesIO(text), zero=zero))
+    lines = list(read_lines(io.BytesIO(text), zero=zero))
     assert [line.entry.name for line in lines if line.entry] == names
     assert [line.number for line in lines] == list(range(1, len(names) + 1))
 
@@ -123,7 +123,7 @@ def test_lines_are_byte_for_byte_those_of_coreutils(
     theirs = _coreutils(odd_files, program, *options, "--", *ODD_NAMES).stdout
     flags = {"binary": "-b" in options, "tag": "--tag" in options, "zero": "-z" in options}
     assert theirs == b"".join(write_manifest_line(digest, name, **flags) for name in ODD_NAMES)
-    read = list(read_manifest(io.BytesIO(theirs), zero="-z" in options))
+    read = list(read_lines(io.BytesIO(theirs), zero="-z" in options))
     assert [line.entry.name for line in read if line.entry] == ODD_NAMES
 
 
@@ -216,7 +216,7 @@ def test_the_reversed_form_and_the_usual_one_do_not_mix() -> None:
 
 def test_reading_goes_on_after_malformed_lines_and_counts_all_lines() -> None:
     text = b"# head\n\nbad\n" + HEX + b"  a\r\n" + HEX[:30] + b"\n"
-    assert list(read_manifest(io.BytesIO(text))) == [
+    assert list(read_lines(io.BytesIO(text))) == [
         Line(3, None),
         Line(4, Entry(ABC, b"a")),
         Line(5, None),
@@ -227,7 +227,7 @@ def test_reading_goes_on_after_malformed_lines_and_counts_all_lines() -> None:
 def test_an_endless_line_is_one_malformed_line_and_not_kept(zero: bool) -> None:
     end = b"\0" if zero else b"\n"
     text = b"x" * (5 * LONGEST_LINE) + end + write_manifest_line(ABC, "a", zero=zero)
-    assert list(read_manifest(io.BytesIO(text), zero=zero)) == [Line(1, None), Line(2, Entry(ABC, b"a"))]
+    assert list(read_lines(io.BytesIO(text), zero=zero)) == [Line(1, None), Line(2, Entry(ABC, b"a"))]
 
 
 @pytest.mark.parametrize("name", ["", b"a\0b"])

@@ -28,7 +28,6 @@ from wf.protocols.errors import (
     Unreachable,
 )
 from wf.protocols.irods import IrodsStore
-from wf.protocols.irods_login import agreed
 from wf.protocols.locations import parse_location
 
 __all__ = ["stores_closed"]
@@ -155,14 +154,28 @@ def test_a_password_of_pam_is_never_sent_in_the_clear(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("client", ["CS_NEG_REFUSE", "CS_NEG_DONT_CARE", "CS_NEG_REQUIRE", ""])
 @pytest.mark.parametrize("server", ["CS_NEG_REFUSE", "CS_NEG_DONT_CARE", "CS_NEG_REQUIRE"])
-def test_what_two_policies_come_to(client: str, server: str) -> None:
+def test_what_two_policies_come_to(client: str, server: str, tls_files: TlsFiles, tmp_path: Path) -> None:
     pair = {client, server}
-    if pair == {"CS_NEG_REFUSE", "CS_NEG_REQUIRE"}:
-        assert agreed(client, server) == "CS_NEG_FAILURE"
-    elif "CS_NEG_REQUIRE" in pair or pair == {"CS_NEG_DONT_CARE"}:
-        assert agreed(client, server) == "CS_NEG_USE_SSL"
-    else:
-        assert agreed(client, server) == "CS_NEG_USE_TCP"
+    about = {"irods_ssl_ca_certificate_file": str(tls_files.ca), "irods_client_server_policy": client}
+    with irods_zone(tmp_path / "zone", policy=server, tls=tls_settings(tls_files.server)) as zone:
+        alice = store(zone, tmp_path, **about)
+        if pair == {"CS_NEG_REFUSE", "CS_NEG_REQUIRE"}:
+            refused(lambda: looked(alice, zone), Misconfigured)
+            return
+        assert looked(alice, zone) == b"content"
+        assert zone.secured == ("CS_NEG_REQUIRE" in pair or pair == {"CS_NEG_DONT_CARE"})
+
+
+def test_what_was_found_out_about_tls_is_not_asked_for_again(tls_files: TlsFiles, tmp_path: Path) -> None:
+    about = {"irods_ssl_ca_certificate_file": str(tls_files.ca)}
+    settings = tls_settings(tls_files.server)
+    with irods_zone(tmp_path / "zone", policy="CS_NEG_REQUIRE", tls=settings) as zone:
+        zone.plant("f", b"content")
+        alice = store(zone, tmp_path, **about)
+        readers = [alice.open_read(at(zone, "f")) for _ in range(3)]
+        for reader in readers:
+            reader.close()
+        assert (zone.greeted, zone.secured) == (4, 3)
 
 
 # --- passwords
@@ -207,17 +220,19 @@ def test_what_iinit_never_wrote_is_told(text: str, zone: IrodsZone, tmp_path: Pa
 def test_without_the_extra_people_are_told_what_to_install(
     zone: IrodsZone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only for reading what iinit left; a password needs nothing."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "irods"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "irods", None)
-    assert looked(store(zone, tmp_path), zone) == b"content"
-    file = zone.write_environment(tmp_path / "e.json", irodsPassword=None)
-    alice = presenting(
-        Irods("native", str(file), authentication_file="/x/.irodsA", name="a", origin="the test")
-    )
-    error = refused(lambda: alice.stat(at(zone, "f")), MissingExtra)
-    assert "python-irodsclient" in error.what and error.remedy == "pip install 'wf-transfer[irods]'"
+    kept = zone.write_environment(tmp_path / "e.json", irodsPassword=None)
+    for alice in (
+        store(zone, tmp_path),
+        presenting(
+            Irods("native", str(kept), authentication_file="/x/.irodsA", name="a", origin="the test")
+        ),
+    ):
+        error = refused(lambda: alice.stat(at(zone, "f")), MissingExtra)  # noqa: B023
+        assert "python-irodsclient" in error.what and error.remedy == "pip install 'wf-transfer[irods]'"
+    assert zone.greeted == 0
 
 
 def test_a_server_in_the_url_takes_user_and_password_of_the_credentials_file(zone: IrodsZone) -> None:
@@ -330,7 +345,7 @@ def test_an_old_server_is_logged_in_to_by_pam(tmp_path: Path, tls_files: TlsFile
         zone.catalogue.add_user(USER, PASSWORD, pam=True)
         pam = {"irods_authentication_scheme": "PAM", "irods_ssl_ca_certificate_file": str(tls_files.ca)}
         assert looked(store(zone, tmp_path, **pam), zone) == b"content"
-        assert zone.calls[:3] == [725, 703, 704] and zone.greeted == 2
+        assert zone.calls[:3] == [1201, 703, 704] and zone.greeted == 2
 
 
 def test_the_wrong_zone_is_named(zone: IrodsZone, tmp_path: Path) -> None:

@@ -136,6 +136,10 @@ class TestWithoutSubsystem(SftpConformance):
         return FAR._replace(
             read_range=False,
             read_version=False,
+            read_times=False,
+            read_modes=False,
+            write_times=False,
+            write_modes=False,
             write_needs_size=True,
             write_resume=False,
             write_parts=False,

@@ -160,7 +160,7 @@ class TestXrootd(WebdavConformance):
 
     @pytest.fixture
     def capability(self) -> Capability:
-        return WEBDAV._replace(digest=("md5", "adler32", "crc32c"), read_version=False)
+        return WEBDAV._replace(digest=("md5", "adler32", "crc32c"), read_version=False, read_times=False)
 
     @pytest.fixture
     def context(self, tls_files: TlsFiles) -> Context:

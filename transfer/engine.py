@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .managing import Managing
     from .parting import Parting
     from .planning import Plan
+    from .requests import Request
     from .retries import Move
     from .surroundings import CredentialSource
     from .throttle import Throttle
@@ -92,6 +93,10 @@ class Engine:
         self._workers: list[Worker] = []
         self._journal = _journal(settings.journal, self.log) if settings.journal else None
         self._managing: Managing | None = None
+        self._plain: set[str] = set()
+        """Schemes of protocols that neither resolve names nor manage tasks."""
+        self._usable: set[str] = set()
+        """Schemes whose protocol can be used here."""
         self._shared = Shared()
         self._here = threading.local()
         """The worker of the thread that asks."""
@@ -178,7 +183,7 @@ class Engine:
 
     def _is_managed(self, worker: Worker, entry: Entry, work: Work) -> bool:
         """Whether a service does it as part of a task, which has then begun."""
-        if not any(self._offers(end, Shape.SERVICE) for end in (work.source, work.destination)):
+        if not self._is_special(work, Shape.SERVICE):
             return False
         from .managing import item_of
 
@@ -190,11 +195,19 @@ class Engine:
         self.nudge.set()
         return True
 
-    def _offers(self, location: Location | None, shape: Shape) -> bool:
-        if location is None or location.is_local:
+    def _is_special(self, work: Work, shape: Shape) -> bool:
+        """Whether a protocol of one of the ends has that shape. Asked for every request, so schemes with neither are remembered."""
+        source, destination, plain = work.source, work.destination, self._plain
+        if destination.scheme in plain and (source is None or source.scheme in plain):
             return False
-        capability = self.plan.registry.capability(location.scheme)
-        return capability is not None and capability.offers(shape)
+        return any(self._offers(end.scheme, shape) for end in (source, destination) if end is not None)
+
+    def _offers(self, scheme: str, shape: Shape) -> bool:
+        capability = self.plan.registry.capability(scheme)
+        if capability is None or not (capability.offers(Shape.SERVICE) or capability.offers(Shape.RESOLVER)):
+            self._plain.add(scheme)
+            return False
+        return capability.offers(shape)
 
     def _task_step(self, worker: Worker, entry: Entry, task: Task) -> None:
         if entry.down is not None:
@@ -295,7 +308,7 @@ class Engine:
 
     def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed:
         request = work.request
-        if any(self._offers(end, Shape.RESOLVER) for end in (work.source, work.destination)):
+        if self._is_special(work, Shape.RESOLVER):
             from .resolving import logical_end, reconsidered, resolve
 
             found = logical_end(work, self.plan)
@@ -399,14 +412,20 @@ class Engine:
         request = work.request
         replica = work.replica
         if replica is not None and work.spool is None:
-            error = obstacle(self.plan, request, replica) or self._refusals.hopeless(replica, writing=False)
+            error = self._obstacle(request, replica) or self._refusals.hopeless(replica, writing=False)
             if error is not None:
                 return struck_off(error, End.SOURCE)
         destination = work.destination
-        error = obstacle(self.plan, request, destination) or self._refusals.hopeless(
-            destination, writing=True
-        )
+        error = self._obstacle(request, destination) or self._refusals.hopeless(destination, writing=True)
         return struck_off(error, End.DESTINATION) if error is not None else None
+
+    def _obstacle(self, request: Request, location: Location) -> TransferError | None:
+        if not location.problem and location.scheme in self._usable:
+            return None
+        error = obstacle(self.plan, request, location)
+        if error is None:
+            self._usable.add(location.scheme)
+        return error
 
     def _learn_success(self, source: Location | None, destination: Location) -> None:
         if source is not None and not source.is_local:

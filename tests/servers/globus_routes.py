@@ -61,6 +61,11 @@ class Routes(DataRoutes):
         if effect.get("hang_up") == "before":
             self._hang_up()
             return
+        if "raw" in effect:
+            self._body()
+            kind, headers = effect.get("kind", "text/html"), effect.get("headers", {})
+            self._answer(effect.get("status", 200), effect["raw"].encode(), kind, headers)
+            return
         if "status" in effect:
             self._body()
             told = effect.get("message", "injected")
@@ -79,7 +84,7 @@ class Routes(DataRoutes):
         if effect.get("hang_up") == "after":
             self._hang_up()
             return
-        self._answer_json(status, document)
+        self._answer_json(status, {**document, **effect.get("fields", {})})
 
     # --- which route
 
@@ -199,6 +204,8 @@ class Routes(DataRoutes):
             raise Refusal(
                 400, "ClientError.BadRequest.NoTransferItems", "A transfer requires at least one item"
             )
+        if len(document["DATA"]) > self.world.items_most:
+            raise Refusal(413, "RequestEntityTooLarge", "The document is too large")
         label = document.get("label") or ""
         if len(label) > 128 or re.search(r"[\r\n]|^\s|\s$", label):
             raise Refusal(400, "ClientError.BadRequest", "invalid label")

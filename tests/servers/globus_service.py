@@ -76,7 +76,8 @@ class GlobusService:
     def rule(self, match: str, times: int = 1, **effect: Any) -> None:
         """A fault for requests `METHOD /path`, or copies `copy /source`, in which the pattern is found.
 
-        Requests: `status`, `code`, `message` (AUTHORIZATION in it is what was presented), `headers`; `hang_up` ("before" or "after" acting); `delay` and `answer_after` in seconds; `names` that a
+        Requests: `status`, `code`, `message` (AUTHORIZATION in it is what was presented), `headers`; `raw`, the body of an answer of a `kind`;
+        `fields` that replace those of the answer's document; `hang_up` ("before" or "after" acting); `delay` and `answer_after` in seconds; `names` that a
         listing tells instead; of the data servers `cut` and `stall` (after so many bytes), `flip` and `truncate`. Copies: `fault` (which the
         service repeats) or `fatal`, `flip`, `truncate`, `slow` (seconds a MiB).
         """

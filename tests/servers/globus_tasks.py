@@ -145,12 +145,20 @@ class Task(threading.Thread):
         at_source = of in ("", work.source)
         if self.shown["skip_source_errors"] and at_source and self.kind == "TRANSFER":
             self.skipped.append(
-                documents.skipped_error(code, details, work.source, work.destination, work.item)
+                documents.skipped_error(
+                    code, details, self._told(work.source), self._told(work.destination), work.item
+                )
             )
             self.shown["subtasks_skipped_errors"] += 1
             raise Skipped
 
+    def _told(self, path: str) -> str:
+        """The path as the lists have it."""
+        home = self.world.home
+        return f"{home}{path.removeprefix('/~')}".replace("//", "/") if home else path
+
     def _details(self, message: str, path: str) -> str:
+        path = self._told(path)
         end = self.document.get("source_endpoint") or self.document.get("endpoint")
         return (
             f"Error (transfer)\nEndpoint: a collection ({end})\nServer: 127.0.0.1:443\nFile: {path}\n"
@@ -225,7 +233,10 @@ class Task(threading.Thread):
             os.utime(there, (status.st_atime, status.st_mtime))
         self.shown["files_transferred"] += 1
         self.shown["subtasks_succeeded"] += 1
-        done = documents.successful_transfer(work.source, work.destination)
+        if not self.shown["is_ok"]:
+            self._event("PROGRESS", "progress")
+            self.shown.update(is_ok=True, nice_status=None, nice_status_short_description=None)
+        done = documents.successful_transfer(self._told(work.source), self._told(work.destination))
         if self.world.tells_checksums:
             done.update(
                 size=status.st_size,

@@ -114,6 +114,10 @@ class World:
     token_seconds: float = 172_800.0
     tells_checksums: bool = True
     """Whether the list of successful transfers has size and checksum."""
+    home: str = ""
+    """What the lists of a task have in the place of `/~`."""
+    items_most: int = 1 << 30
+    """Documents with more items are refused as too large."""
     lock: Any = field(default_factory=threading.RLock)
     collections: dict[str, Collection] = field(default_factory=dict)
     clients: dict[str, str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 import select
 import ssl
@@ -103,6 +104,7 @@ class Agent(threading.Thread):
         """After the handshake come the cipher's parameters and a shared secret, to which nothing is answered."""
         assert self.zone.tls is not None
         self.stream.socket = self.zone.tls.wrap_socket(self.stream.socket, server_side=True)
+        self.zone.secured += 1
         parameters = self.stream.header()
         secret = self.stream.header()
         if parameters.number("msgLen") != secret.number("msgLen") or secret.get("type") != "SHARED_SECRET":
@@ -162,8 +164,8 @@ class Agent(threading.Thread):
         return packed_json(said)
 
     def _api_703(self, _: Element) -> str:
-        """The login of iRODS 4.2: a challenge of 64 bytes."""
-        self._challenge = secrets.token_bytes(64)
+        """The login of iRODS 4.2: a challenge of 64 bytes, hexadecimal digits."""
+        self._challenge = secrets.token_hex(32).encode()
         return xml("authRequestOut_PI", challenge=base64.b64encode(self._challenge).decode())
 
     def _api_704(self, message: Element) -> str:
@@ -173,6 +175,14 @@ class Agent(threading.Thread):
     def _api_725(self, message: Element) -> str:
         token = self._pam_token(message.get("pamUser"), message.get("pamPassword"))
         return xml("pamAuthRequestOut_PI", irodsPamPassword=token)
+
+    def _api_1201(self, message: Element) -> str:
+        """The login by a plugin of iRODS 4.2, as far as PAM goes."""
+        given = {}
+        for pair in re.findall(r"((?:[^\\;]|\\.)+)", message.get("context_")):
+            name, _, value = pair.partition("=")
+            given[name] = re.sub(r"\\(.)", r"\1", value)
+        return xml("authPlugReqOut_PI", result_=self._pam_token(given["a_user"], given["a_pw"]))
 
     def _pam_token(self, user: str, password: str) -> str:
         if not isinstance(self.stream.socket, ssl.SSLSocket) or self.catalogue.pam.get(user) != password:

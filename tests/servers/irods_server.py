@@ -61,6 +61,8 @@ class IrodsZone:
         """While a collection is removed, as real servers do of large ones."""
         self.greeted = 0
         """Connections that were begun."""
+        self.secured = 0
+        """Those of them that went over to TLS."""
         self.calls: list[int] = []
         """API numbers of all requests."""
         self.closing = threading.Event()
