@@ -159,7 +159,7 @@ class LineParser:
 
     def _untagged(self, text: bytes, marked: bool) -> Entry | None:
         width = _word_length(text)
-        algorithm = self._told_by_length(width)
+        algorithm = self._told_by_length(width) if width > 0 else None
         name = text[width + 1 :]
         if algorithm is None or not name or (value := value_of(algorithm, text[:width])) is None:
             return None

@@ -7,7 +7,8 @@ import time
 
 import pytest
 from runs import QUICK, transfer
-from wf.transfer.dispatch import Dispatcher, key_of
+from wf.transfer.dispatch import Dispatcher
+from wf.transfer.lanes import key_of
 from wf.transfer.planning import plan
 from wf.transfer.requests import Batch
 from wf.transfer.work import Work

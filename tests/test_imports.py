@@ -73,7 +73,7 @@ COLD_START = {
     "checksum": "digest records",
     "protocols": "capability context errors file local_errors locations partial registry values",
     "transfer": "accounting batch_command batch_errors batch_requests batch_schema batch_values batch_window batches cli command_words"
-    " concluding copying dispatch engine execution existing gates logs options ordering outcomes plain_words planning pouring"
+    " concluding copying dispatch engine execution existing gates lanes logs options ordering outcomes plain_words planning pouring"
     " publishing pump refusals requests resuming retries routes settings signals sinks staging summary surroundings"
     " verification version waits work",
 }

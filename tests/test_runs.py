@@ -10,7 +10,8 @@ from runs import execute, sha256, transfer
 from servers.scripted import MORE, Script, answer, scripted
 from wf.protocols.errors import Busy
 from wf.protocols.registry import HTTP
-from wf.transfer.dispatch import Dispatcher, Entry
+from wf.transfer.dispatch import Dispatcher
+from wf.transfer.lanes import Entry
 from wf.transfer.planning import plan
 from wf.transfer.requests import Batch, Transfer
 from wf.transfer.settings import Existing, Settings

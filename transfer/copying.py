@@ -123,7 +123,17 @@ def share(parting: Parting, worker: Worker) -> Copied | Handed:
         return copied
     work, transfer = parting.work, parting.job.transfer
     copied = copied._replace(route=route_of(work, worker))
-    return verified_further(transfer, work.destination, worker, copied)
+    return _finished(transfer, work, worker, copied)
+
+
+def _finished(transfer: Transfer, work: Work, worker: Worker, copied: Copied) -> Copied:
+    """The published copy after all that is asked for beyond its bytes."""
+    copied = verified_further(transfer, work.destination, worker, copied)
+    if not worker.plan.settings.preserves:
+        return copied
+    from .keeping import preserved
+
+    return preserved(work, worker, copied)
 
 
 def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again | Handed:
@@ -133,7 +143,7 @@ def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Rout
         return copied
     # Built anew: `_replace` is slow where files are small.
     copied = Copied(route, *copied[1:])
-    return verified_further(transfer, work.destination, worker, copied)
+    return _finished(transfer, work, worker, copied)
 
 
 def _first_leg(transfer: Transfer, work: Work, worker: Worker, budget: SpoolBudget) -> Again:

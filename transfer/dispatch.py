@@ -15,22 +15,20 @@ from collections import deque
 from ..protocols.capability import Capability, Shape
 from . import gates
 from .gates import Gate
+from .lanes import Entry, Lane, first_key, gates_of, key_of, size_of, taken, with_choice
 from .requests import MakeDirectory, Remove, Transfer
 from .work import Task, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Final, TypeAlias
+    from typing import Final
 
     from ..protocols.errors import TransferError
-    from ..protocols.locations import Location
+    from .lanes import Item, Key
     from .parting import Parting
     from .planning import Plan
     from .requests import Request
-
-    Key = tuple[str, str]
-    Item: TypeAlias = Request | Work | Task | Parting
 
 _LOGINS: Final = 5
 """As many times as long as a login takes, work must last for another one to be worth it."""
@@ -40,72 +38,6 @@ TOGETHER: Final = 5.0
 """Seconds by which requests that failed in one task may be tried early, so that they are one task again."""
 _NEVER: Final = float("inf")
 _UNKNOWN: Final = Capability("unknown", (), "")
-
-
-def gate_key(location: Location | None) -> str:
-    """Names the gate that requests at this location pass; all local files share the empty one."""
-    if location is None or location.is_local:
-        return ""
-    return f"{location.scheme}://{location.endpoint}"
-
-
-def _gates_of(key: Key) -> tuple[str, ...]:
-    """The gates that a lane passes, each once. That of local files counts only where no service is involved.
-
-    Otherwise two downloads from a silent host would keep all other downloads waiting.
-    """
-    source, destination = key
-    if source == destination or not destination:
-        return (source,)
-    return (source, destination) if source else (destination,)
-
-
-class Lane:
-    """The queue between two endpoints."""
-
-    __slots__ = ("ahead", "alone", "compared", "entered", "gates", "inside", "key", "queue", "searched")
-
-    def __init__(self, key: Key, *, alone: bool = False, ahead: tuple[int, bool] = (1, False)) -> None:
-        self.key = key
-        self.gates = _gates_of(key)
-        self.ahead, self.compared = ahead
-        """How many of its requests a worker takes at a time, when they may be announced to the source; and whether only
-        those may that a digest is expected of."""
-        self.queue: deque[Item] = deque()
-        self.alone = alone
-        """One worker at a time: what lies here probably goes into one task of a service."""
-        self.inside = 0
-        """Workers that are in it and hold places."""
-        self.entered = 0.0
-        """When the last worker entered."""
-        self.searched = 0.0
-        """The end of the cooling for which requests with another choice were looked for."""
-
-
-class Entry:
-    """A worker's stay in a lane.
-
-    `down` names the endpoint for which the lane is only to be emptied; `cooling` the one for which only requests that
-    have another choice are to be taken out.
-    """
-
-    __slots__ = ("cooling", "down", "lane", "left", "run", "until")
-
-    def __init__(
-        self, lane: Lane, until: float, *, down: str | None = None, cooling: str | None = None
-    ) -> None:
-        self.lane = lane
-        self.until = until
-        self.down = down
-        self.cooling = cooling
-        self.left = len(lane.queue)
-        """How many requests are still to be looked at for another choice."""
-        self.run: deque[Work] = deque()
-        """What this worker will do next; announced to the source."""
-
-    @property
-    def holds_places(self) -> bool:
-        return self.down is None and self.cooling is None
 
 
 class Dispatcher:
@@ -140,10 +72,10 @@ class Dispatcher:
         """Queues requests that may start: large ones first where sizes are known, else in order."""
         requests = list(requests)
         if any(isinstance(request, Transfer) and request.size for request in requests):
-            requests.sort(key=_size, reverse=True)
+            requests.sort(key=size_of, reverse=True)
         with self._lock:
             for request in requests:
-                self._queue(_first_key(request, self._plan), request)
+                self._queue(first_key(request, self._plan), request)
             self._wake()
 
     def again(self, work: Work | Task, delay: float = 0.0) -> None:
@@ -211,7 +143,7 @@ class Dispatcher:
             return None
         if lane.ahead > 1 and entry.holds_places and (work := self._of_run(entry)) is not None:
             return work
-        item = _with_choice(entry) if entry.cooling is not None else _taken(lane)
+        item = with_choice(entry) if entry.cooling is not None else taken(lane)
         if item is None:
             return None
         if isinstance(item, (Transfer, MakeDirectory, Remove)):
@@ -248,19 +180,19 @@ class Dispatcher:
 
     def gather(self, entry: Entry, most: int) -> list[Work]:
         """Up to `most` further requests of the lane, for one task of a service."""
-        taken: list[Work] = []
+        works: list[Work] = []
         others: list[Item] = []
-        while len(taken) < most and (item := _taken(entry.lane)) is not None:
+        while len(works) < most and (item := taken(entry.lane)) is not None:
             if isinstance(item, (Transfer, MakeDirectory, Remove)):
-                taken.append(Work(item, self._plan.settings.seed, time.monotonic()))
+                works.append(Work(item, self._plan.settings.seed, time.monotonic()))
             elif isinstance(item, Work):
-                taken.append(item)
+                works.append(item)
             else:
                 others.append(item)
         entry.lane.queue.extend(others)
-        if len(taken) < most and self._heap:
-            taken.extend(self._soon(entry.lane.key, most - len(taken)))
-        return taken
+        if len(works) < most and self._heap:
+            works.extend(self._soon(entry.lane.key, most - len(works)))
+        return works
 
     def _soon(self, key: Key, most: int) -> list[Work]:
         """Up to `most` requests of a lane whose time to be tried again has almost come."""
@@ -313,7 +245,7 @@ class Dispatcher:
         more = False
         lane = self._lanes.get(key)
         in_line = lane is not None and lane.ahead > 1
-        for name in _gates_of(key):
+        for name in gates_of(key):
             gate = self._gates.get(name)
             if gate is None:
                 continue
@@ -336,7 +268,7 @@ class Dispatcher:
     def logged_in(self, key: Key, seconds: float) -> None:
         """One of both endpoints took that long to let somebody in."""
         with self._lock:
-            for name in _gates_of(key):
+            for name in gates_of(key):
                 self._logins[name] = min(seconds, self._logins.get(name, seconds))
                 self._answers[name], self._looked[name] = 0, time.monotonic()
 
@@ -461,51 +393,3 @@ class Dispatcher:
                 gate = gate._replace(limit=1)
             self._gates[name] = gate
         return gate
-
-
-def _taken(lane: Lane) -> Item | None:
-    try:
-        return lane.queue.popleft()
-    except IndexError:
-        return None
-
-
-def _with_choice(entry: Entry) -> Item | None:
-    """The next request of the lane that has more than one source or destination. The others keep their order."""
-    queue = entry.lane.queue
-    while entry.left > 0:
-        entry.left -= 1
-        item = _taken(entry.lane)
-        if item is None:
-            return None
-        if _has_choice(item):
-            return item
-        queue.append(item)
-    return None
-
-
-def _has_choice(item: Item) -> bool:
-    """More than one source or destination is left to try."""
-    if isinstance(item, Work):
-        return len(item.sources) + len(item.destinations) > 2
-    return isinstance(item, Transfer) and len(item.sources) + len(item.destinations) > 2
-
-
-def key_of(work: Work | Task) -> tuple[str, str]:
-    """The lane in which the present attempt of this request belongs."""
-    if isinstance(work, Task):
-        return work.key
-    return (gate_key(work.source), gate_key(work.destination))
-
-
-def _first_key(request: Request, plan: Plan) -> tuple[str, str]:
-    """The lane of a request nobody has looked at yet: a guess where several replicas are to be ranked."""
-    if isinstance(request, Transfer):
-        if len(request.sources) == 1 and len(request.destinations) == 1:
-            return (gate_key(request.sources[0]), gate_key(request.destinations[0]))
-        return key_of(Work(request, plan.settings.seed, 0.0))
-    return ("", gate_key(request.target))
-
-
-def _size(request: Request) -> int:
-    return (request.size or 0) if isinstance(request, Transfer) else 0

@@ -19,8 +19,9 @@ from .concluding import (
     struck_off,
 )
 from .copying import copy, route_of, share
-from .dispatch import Dispatcher, gate_key, key_of
+from .dispatch import Dispatcher
 from .gates import RETRY_AFTER_MOST
+from .lanes import gate_key, key_of
 from .logs import Log
 from .outcomes import Attempt, Outcome, Status
 from .planning import obstacle
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ..protocols.locations import Location
-    from .dispatch import Entry
     from .journal import Journal
+    from .lanes import Entry
     from .managing import Managing
     from .parting import Parting
     from .planning import Plan

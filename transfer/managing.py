@@ -15,8 +15,8 @@ from ..protocols.capability import Shape
 from ..protocols.errors import Defect, End, Reach, Stopped, TransferError, Unreachable, Unsupported
 from ..protocols.values import Entry, Group, Item
 from .copying import nothing_to_verify
-from .dispatch import gate_key, key_of
 from .existing import already_there
+from .lanes import gate_key, key_of
 from .planning import capability_of, decision
 from .requests import Remove, Transfer
 from .routes import Route
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ..protocols.locations import Location
     from ..protocols.values import Receipt, TaskProgress
     from .dispatch import Dispatcher
-    from .dispatch import Entry as Stay
     from .journal import Journal
+    from .lanes import Entry as Stay
     from .planning import Plan
     from .waits import BackOff
     from .work import Work, Worker
@@ -287,7 +287,7 @@ class Managing:
         except TransferError as error:
             self._desk.failed(worker, work, error, task.key, task.began, task.clock)
             return
-        note = copied.note or f"task {task.handle}"
+        note = "; ".join(filter(None, (f"task {task.handle}", copied.note)))
         self._desk.succeeded(work, copied._replace(note=note), task.began, task.clock)
 
 

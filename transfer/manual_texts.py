@@ -66,6 +66,11 @@ MORE: Final = {
     "--bwlimit": "500k, 10M, 1.5G; of all requests together. 0: no limit.",
     "--seed": "URLs without a priority get one from 1 to 100, drawn from a hash of logical name, URL and this text; so the "
     "same text gives the same order. Default: $PEGASUS_DAG_JOB_ID, $CONDOR_JOBID, $SLURM_JOB_ID, or host and process.",
+    "--preserve": "`times`: as exactly as both ends have them; SFTP and HTTP know whole seconds. `modes`: read, write and execute for user, group "
+    "and others, whatever the umask; without it a copy of a local file gets those that the umask leaves. Sources that tell times are local files, "
+    "SFTP, HTTP and WebDAV, modes local files and SFTP; local files and SFTP can keep both (`wf-transfer protocols --json`). They are set when the copy is "
+    "published and verified. What cannot be kept fails nothing: the `note` of the request tells it. Folders, links, and files that `--existing` "
+    "leaves as they are get none.",
     "--require-evidence": "`none`: nothing is asked for beyond what is always compared. `size`: the destination tells the size that "
     "was sent. `checksum`: its service tells a checksum that matches, such as a CRC or MD5. `digest`: its service tells a matching SHA-2 digest "
     "of what it stored. `read-back`: the stored copy was read again. What a service does not tell is read back, if it can be; a copy that is known less "

@@ -167,6 +167,13 @@ def add_copy_options(group: _ActionsContainer | Sheet) -> None:
         help="bytes per second of the whole run; k, M and G are understood (powers of 1024)",
     )
     group.add_argument(
+        "--preserve",
+        action="append",
+        choices=["times", "modes"],
+        default=[],
+        help="give copies the time of the last change, or the permission bits, of their sources; may be given again",
+    )
+    group.add_argument(
         "--require-evidence",
         choices=[item.value for item in Evidence],
         default="none",
@@ -265,6 +272,8 @@ def settings_from(options: Namespace, environment: Mapping[str, str]) -> Setting
         stage_through_file=options.stage == "file",
         trust_server_copy=options.trust_server_copy,
         verify_links=options.verify_links,
+        preserve_times="times" in options.preserve,
+        preserve_modes="modes" in options.preserve,
         require_evidence=Evidence(options.require_evidence),
         allow_dangerous_remove=options.allow_dangerous_remove,
         keep_partials=options.keep_partials,

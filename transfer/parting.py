@@ -19,7 +19,7 @@ from ..protocols.errors import (
     Stopped,
     TransferError,
 )
-from .dispatch import key_of
+from .lanes import key_of
 from .part_opening import open_parts, parts_of
 from .part_source import PartSource
 from .planning import capability_of

@@ -11,7 +11,7 @@ import time
 from ..checksum.digest import Digest, Hashes, sha256_of
 from ..protocols.context import BUFFER_BYTES
 from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
-from .dispatch import gate_key
+from .lanes import gate_key
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
 from .resuming import hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
@@ -79,6 +79,10 @@ def pour(job: Pour) -> Copied | Again | Handed:
         reader = worker.store(source).open_read(source, length=length)
     except TransferError as error:
         raise error.at(End.SOURCE, "open source") from error.__cause__
+    if worker.plan.settings.preserves:
+        from .keeping import remember
+
+        remember(job.work, worker, reader)
     try:
         return _poured(job, reader)
     except TransferError as error:

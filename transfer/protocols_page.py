@@ -48,7 +48,11 @@ EXTRAS: Final = (
     ),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
     Extra("irods", ("irods",), "logins at iRODS that iinit left (.irodsA)"),
-    Extra("xrootd", ("XRootD", "google_crc32c"), "XRootD, which does not work without, and a checksum that costs little"),
+    Extra(
+        "xrootd",
+        ("XRootD", "google_crc32c"),
+        "XRootD, which does not work without, and a checksum that costs little",
+    ),
     Extra("yaml", ("yaml",), "replica catalogues as manifests of `wf-checksum`"),
     Extra("crc", ("awscrt", "google_crc32c"), "crc32c and crc64nvme at the speed of the processor"),
     Extra("keyring", ("keyring",), "passwords, tokens and access keys of a desktop's keyring"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections import deque
     from typing import Final
 
-    from .dispatch import Lane
+    from .lanes import Lane
     from .planning import Plan
     from .requests import Request
 

@@ -43,6 +43,15 @@ def verified(transfer: Transfer, work: Work, worker: Worker, copied: Copied) -> 
 
     What the service says of the copy is never compared with what it says of the copy.
     """
+    copied = _verified(transfer, work, worker, copied)
+    if not worker.plan.settings.preserves:
+        return copied
+    from .keeping import preserved
+
+    return preserved(work, worker, copied)
+
+
+def _verified(transfer: Transfer, work: Work, worker: Worker, copied: Copied) -> Copied:
     required, source = worker.plan.settings.require_evidence, work.replica
     if transfer.verify_remote or (copied.evidence or Evidence.NONE).strength >= required.strength:
         return verified_further(transfer, work.destination, worker, copied)

@@ -66,6 +66,9 @@ class Settings(NamedTuple):
     """A third-party copy may satisfy an expected digest although nobody compared one."""
     verify_links: bool = False
     """A link's source is hashed and compared, not only its size."""
+    preserve_times: bool = False
+    preserve_modes: bool = False
+    """The copy gets the time of the last change, or the permission bits, of its source, where both ends can."""
     require_evidence: Evidence = Evidence.NONE
     allow_dangerous_remove: bool = False
     keep_partials: bool = False
@@ -94,3 +97,7 @@ class Settings(NamedTuple):
     """Where spool files go; empty: `$TMPDIR` or the system's."""
     spool_bytes: int = 16 << 30
     """Spool files of unfinished second legs take no more than this together."""
+
+    @property
+    def preserves(self) -> bool:
+        return self.preserve_times or self.preserve_modes

@@ -92,7 +92,8 @@ def copy_tree(
     assert work.replica is not None
     route = decision(worker.plan, transfer, work.replica, work.destination).route
     files = "1 file" if moved.files == 1 else f"{moved.files} files"
-    return Copied(route, moved.bytes, (), moved.evidence, note=f"folder of {files}")
+    lost = "; times and modes not kept in a folder" if worker.plan.settings.preserves else ""
+    return Copied(route, moved.bytes, (), moved.evidence, note=f"folder of {files}{lost}")
 
 
 def _insist_on_no_digest(transfer: Transfer) -> None:

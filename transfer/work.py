@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..protocols.contract import Store
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
-    from ..protocols.values import Entry, Group, Resolved, Token
+    from ..protocols.values import Entry, Group, Resolved, Token, Traits
     from .journal import Journal
     from .outcomes import Attempt
     from .parting import Parting
@@ -103,6 +103,7 @@ class Work:
         "stage",
         "told",
         "told_before",
+        "traits",
         "unfinished",
     )
 
@@ -144,6 +145,8 @@ class Work:
         """Attempts that a service refused while others of this run were there."""
         self.unfinished: Unfinished | None = None
         """Parts that the last attempt left for the next one."""
+        self.traits: Traits | None = None
+        """What the source told of itself, where that is to be kept (`keeping.py`)."""
         self.told: dict[Location, Resolved] | None = None
         """What a resolver said of the places it named."""
 

@@ -1,0 +1,134 @@
+"""Lanes: the queues between pairs of endpoints, and the stays of workers in them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .requests import Transfer
+from .work import Task, Work
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from ..protocols.locations import Location
+    from .parting import Parting
+    from .planning import Plan
+    from .requests import Request
+
+    Key = tuple[str, str]
+    Item: TypeAlias = Request | Work | Task | Parting
+
+
+def gate_key(location: Location | None) -> str:
+    """Names the gate that requests at this location pass; all local files share the empty one."""
+    if location is None or location.is_local:
+        return ""
+    return f"{location.scheme}://{location.endpoint}"
+
+
+def gates_of(key: Key) -> tuple[str, ...]:
+    """The gates that a lane passes, each once. That of local files counts only where no service is involved.
+
+    Otherwise two downloads from a silent host would keep all other downloads waiting.
+    """
+    source, destination = key
+    if source == destination or not destination:
+        return (source,)
+    return (source, destination) if source else (destination,)
+
+
+class Lane:
+    """The queue between two endpoints."""
+
+    __slots__ = ("ahead", "alone", "compared", "entered", "gates", "inside", "key", "queue", "searched")
+
+    def __init__(self, key: Key, *, alone: bool = False, ahead: tuple[int, bool] = (1, False)) -> None:
+        self.key = key
+        self.gates = gates_of(key)
+        self.ahead, self.compared = ahead
+        """How many of its requests a worker takes at a time, when they may be announced to the source; and whether only
+        those may that a digest is expected of."""
+        self.queue: deque[Item] = deque()
+        self.alone = alone
+        """One worker at a time: what lies here probably goes into one task of a service."""
+        self.inside = 0
+        """Workers that are in it and hold places."""
+        self.entered = 0.0
+        """When the last worker entered."""
+        self.searched = 0.0
+        """The end of the cooling for which requests with another choice were looked for."""
+
+
+class Entry:
+    """A worker's stay in a lane.
+
+    `down` names the endpoint for which the lane is only to be emptied; `cooling` the one for which only requests that
+    have another choice are to be taken out.
+    """
+
+    __slots__ = ("cooling", "down", "lane", "left", "run", "until")
+
+    def __init__(
+        self, lane: Lane, until: float, *, down: str | None = None, cooling: str | None = None
+    ) -> None:
+        self.lane = lane
+        self.until = until
+        self.down = down
+        self.cooling = cooling
+        self.left = len(lane.queue)
+        """How many requests are still to be looked at for another choice."""
+        self.run: deque[Work] = deque()
+        """What this worker will do next; announced to the source."""
+
+    @property
+    def holds_places(self) -> bool:
+        return self.down is None and self.cooling is None
+
+
+def taken(lane: Lane) -> Item | None:
+    try:
+        return lane.queue.popleft()
+    except IndexError:
+        return None
+
+
+def with_choice(entry: Entry) -> Item | None:
+    """The next request of the lane that has more than one source or destination. The others keep their order."""
+    queue = entry.lane.queue
+    while entry.left > 0:
+        entry.left -= 1
+        item = taken(entry.lane)
+        if item is None:
+            return None
+        if _has_choice(item):
+            return item
+        queue.append(item)
+    return None
+
+
+def _has_choice(item: Item) -> bool:
+    """More than one source or destination is left to try."""
+    if isinstance(item, Work):
+        return len(item.sources) + len(item.destinations) > 2
+    return isinstance(item, Transfer) and len(item.sources) + len(item.destinations) > 2
+
+
+def key_of(work: Work | Task) -> tuple[str, str]:
+    """The lane in which the present attempt of this request belongs."""
+    if isinstance(work, Task):
+        return work.key
+    return (gate_key(work.source), gate_key(work.destination))
+
+
+def first_key(request: Request, plan: Plan) -> tuple[str, str]:
+    """The lane of a request nobody has looked at yet: a guess where several replicas are to be ranked."""
+    if isinstance(request, Transfer):
+        if len(request.sources) == 1 and len(request.destinations) == 1:
+            return (gate_key(request.sources[0]), gate_key(request.destinations[0]))
+        return key_of(Work(request, plan.settings.seed, 0.0))
+    return ("", gate_key(request.target))
+
+
+def size_of(request: Request) -> int:
+    return (request.size or 0) if isinstance(request, Transfer) else 0
