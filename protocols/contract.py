@@ -278,11 +278,14 @@ class Service(Protocol):
         new one. Nothing has begun when it returns. It may be written to disk."""
 
     def submit(self, group: Group, submission: str) -> str:
-        """The handle of the task. The same submission again is the same task, also in a later process."""
+        """The handle of the task. The same submission again is the same task, also in a later process.
+
+        Raises Oversized for a group that the service would take in smaller pieces.
+        """
 
     def poll(self, group: Group, handle: str) -> TaskProgress:
         """How far the task is. Any worker's store, also of a later process, may ask: what was told before is not kept here,
-        so results that come twice are taken once."""
+        so results that come twice are taken once. An item that failed because of another one is Undone."""
 
     def cancel(self, group: Group, handle: str) -> TaskProgress:
         """Ends the task and tells what had become of its items until then; without waiting for long. Items without a result

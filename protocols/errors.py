@@ -104,6 +104,10 @@ class Broken(TransferError):
     default_remedy = "run the batch again; if it keeps happening, look at the network path to this host"
 
 
+class Undone(Broken):
+    """An item of a managed task that was cut short because of another item, which failed: it has had no try of its own."""
+
+
 class Changed(TransferError):
     code = "changed"
     reach = Reach.ATTEMPT
@@ -150,6 +154,12 @@ class Unsupported(TransferError):
     code = "unsupported"
     reach = Reach.REPLICA
     default_remedy = "see `wf-transfer protocols` for what each protocol can do"
+
+
+class Oversized(Unsupported):
+    """A managed task has too many items: the caller makes two of it."""
+
+    default_remedy = "make the names shorter"
 
 
 class Unreachable(TransferError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from . import globus_answers as answers
 from .errors import Denied, ServerFault, TransferError, Unsupported
 from .globus_access import LOGIN, SCOPES, options, tokens_of
 from .globus_errors import refusal
@@ -23,6 +26,8 @@ _PAGE: Final = 1000
 """Entries that a list is asked for at a time."""
 _FIRM_SECONDS: Final = 20.0
 _MAPPED: Final = "GCSv5_mapped_collection"
+_HTTPS: Final = re.compile(r"https://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
+"""No name, password or query in it."""
 
 
 class Collection(NamedTuple):
@@ -55,6 +60,8 @@ class GlobusClient:
         self._context = context
         self._wire = Wire(context)
         self._library: Any = None
+        self._ahead = 0.0
+        """Seconds by which the service's clock is ahead of ours."""
 
     def get(self, what: str, path: str, query: Mapping[str, Any] | None = None) -> Document:
         return self._ask(what, lambda client: client.get(path, query_params=dict(query or {})))
@@ -62,10 +69,11 @@ class GlobusClient:
     def post(self, what: str, path: str, document: Document | None = None) -> Document:
         return self._ask(what, lambda client: client.post(path, data=document))
 
-    def pages(self, what: str, path: str) -> list[Document]:
-        """All entries of a list that is continued by markers."""
-        found: list[Document] = []
+    def pages(self, what: str, path: str, most: int) -> list[Mapping[str, Any]]:
+        """All entries of a list that is continued by markers. Raises ServerFault for one of more than `most`."""
+        found: list[Mapping[str, Any]] = []
         query: dict[str, Any] = {"limit": _PAGE}
+        seen: set[str] = set()
         while True:
             try:
                 page = self.get(what, path, query)
@@ -74,10 +82,13 @@ class GlobusClient:
                 if not query.pop("limit", None):
                     raise
                 continue
-            found += page.get("DATA") or ()
-            marker = page.get("next_marker")
-            if marker in (None, "", query.get("marker")):
+            found += answers.entries(page, what)
+            marker = answers.marker(page, what)
+            if not marker:
                 return found
+            if marker in seen or len(found) > most:
+                raise ServerFault(f"{what}: the list does not end")
+            seen.add(marker)
             query = {**query, "marker": marker}
 
     def collection(self, name: str) -> Collection:
@@ -88,9 +99,11 @@ class GlobusClient:
     def _collection(self, name: str) -> Collection:
         found = self.get(f"looking at collection {name}", f"/v0.10/endpoint/{name}")
         https = str(found.get("https_server") or "").rstrip("/")
-        if https and not https.startswith("https://"):
+        if https and not _HTTPS.fullmatch(https):
+            from ..credentials.redaction import printable
+
             raise Unsupported(
-                f"collection {name} offers its files at {https[:100]}, which is not https",
+                f"collection {name} offers its files at {printable(https[:100])}, which is no https server",
                 remedy="tell the administrator of the collection",
             )
         mapped = found.get("entity_type") == _MAPPED and not found.get("high_assurance")
@@ -130,7 +143,19 @@ class GlobusClient:
             return error
         if not isinstance(answer.data, dict):
             raise ServerFault("asking Globus Transfer: the answer is no JSON object")
+        self._ahead = _ahead(answer.headers)
         return answer.data
+
+    def now(self) -> float:
+        """Seconds since 1970 by the clock of the service, as its last answer told: times in its documents are to be
+        compared with that."""
+        return time.time() + self._ahead
+
+    def scrubbed(self, text: str) -> str:
+        """The text without our secrets, whoever repeats them."""
+        from ..credentials.redaction import redact_known
+
+        return redact_known(text, self.tokens.secrets())
 
     def _refused(self, what: str, error: Any, scopes: Sequence[str]) -> TransferError:
         if scopes:
@@ -162,10 +187,20 @@ def client_of(credential: Credential, context: Context) -> GlobusClient:
     return GlobusClient(tokens_of(credential, context), context)
 
 
+def _ahead(headers: Mapping[str, str]) -> float:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()
+    except (ValueError, TypeError):
+        return 0.0
+
+
 def _missing_scopes(error: Any) -> tuple[str, ...]:
     """The scopes of a refusal `ConsentRequired`."""
     told = error.info.consent_required
-    return tuple(map(str, told.required_scopes or ())) if told else ()
+    scopes = told.required_scopes if told else ()
+    return tuple(map(str, scopes)) if isinstance(scopes, list) else ()
 
 
 def consent_missing(what: str, scopes: Sequence[str], credential: Credential) -> Denied:

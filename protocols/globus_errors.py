@@ -18,6 +18,7 @@ from .errors import (
     Mismatch,
     NoSpace,
     NotFound,
+    Oversized,
     Reach,
     ServerFault,
     TransferError,
@@ -113,6 +114,8 @@ def kind_of(status: int, code: str, text: str) -> type[TransferError]:
         return LocalRefused
     if status == 409 and code == "Conflict":
         return PathsInUse
+    if status == 413 or code.endswith("TooLarge"):
+        return Oversized
     return _by_status(status)
 
 
@@ -138,7 +141,7 @@ def refusal(
     if issubclass(kind, PathsInUse):
         return kind(message, retry_after=_PATHS_SECONDS)
     if issubclass(kind, Busy):
-        return kind(message, retry_after=_seconds(headers))
+        return kind(message, retry_after=retry_after(headers))
     return kind(message, remedy=_remedy(kind, code))
 
 
@@ -156,7 +159,3 @@ def _plain(text: str) -> str:
     """The message in one line: what the data server said comes last, its line ends spelled out."""
     return " ".join(text.replace("\\r", " ").replace("\\n", " ").split())
 
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Retry-After", "")
-    return min(float(value), 86_400.0) if value.isdigit() else None

@@ -245,13 +245,14 @@ def test_a_value_with_nothing_behind_it_is_no_line(tmp_path: Path) -> None:
     line = f"{hashlib.sha256(b'abc').hexdigest()}("
     for algorithm in ((), ("-a", "sha256"), ("-a", "blake2b")):
         done = run(tmp_path, *algorithm, "-c", text=line.encode())
-        assert done == (1, b"", "-: no properly formatted checksum lines found\n")
+        assert (done.code, done.out, done.err) == (1, b"", "-: no properly formatted checksum lines found\n")
 
 
 def test_a_manifest_of_nothing_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "M").write_bytes(run(tmp_path, "--json", "-r", "empty").out)
-    assert run(tmp_path, "-c", "M") == (1, b"", "M: lists no file: nothing was checked\n")
+    done = run(tmp_path, "-c", "M")
+    assert (done.code, done.out, done.err) == (1, b"", "M: lists no file: nothing was checked\n")
 
 
 @settings(max_examples=150, deadline=None)
