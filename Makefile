@@ -57,6 +57,7 @@ docs: env ## Write the documents that are generated from the code
 	@$(BIN)/python -m wf.transfer.result_schema > transfer/result.schema.json
 	@$(BIN)/python -m wf.transfer.results_page docs/results.md
 	@$(BIN)/python -m wf.transfer.protocols_page > docs/protocols.md
+	@$(BIN)/python -m wf.transfer.options_page > docs/options.md
 
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

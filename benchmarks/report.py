@@ -27,7 +27,8 @@ SERVERS = """\
 All data lies in memory (`/dev/shm`), all traffic is on 127.0.0.1, and servers share the cores with the clients. HTTP and HTTPS
 are nginx with two workers, `sendfile`, TLS 1.3 with AES-128-GCM. S3 is the same nginx playing S3: it stores what is put and serves
 it, and checks neither signature nor digest, so that the client is what is measured. The 50 ms are a relay in a process of its own,
-25 ms in each direction and one round trip more for a new connection. wf-transfer is installed from its wheel
+25 ms in each direction and one round trip more for a new connection. SSH is OpenSSH's own server, WebDAV is Apache with mod_dav,
+and Google Cloud Storage an emulator that keeps everything in its memory. wf-transfer is installed from its wheel
 into an environment of its own, and so is each peer; options are the defaults unless the command shows some.
 """
 

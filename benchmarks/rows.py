@@ -239,6 +239,8 @@ class Bench:
             for ratio, _ in ratios
             if ratio.goal and {ratio.of, *ratio.over} <= names and results.ratio(ratio) > ratio.goal
         }
+        if self.scale.rounds == 1:
+            missed.clear()  # one round judges nothing
         profiles = [profiling.profile(self.programs.py_spy, one) for one in there if one.name in missed]
         flags = [self.spelled(one) for one in there]
         return Row(name, title, measure.table(results, there), findings, flags, list(notes), busy, profiles)

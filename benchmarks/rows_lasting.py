@@ -48,7 +48,7 @@ def dead_host(bench: Bench) -> Row:
     before = load()
     with _dead(bench) as dead:
         batches = {kind: _ten_hosts(bench, kind, port, names) for kind, port in dead.items()}
-        for number in range(rounds + 1):
+        for number in range(0 if rounds > 1 else 1, rounds + 1):
             for kind, batch in batches.items():
                 seconds = _until_done(bench, batch, 9 * len(names))
                 print(f"dead-host: round {number}: {kind}: {seconds:.3f} s", flush=True)

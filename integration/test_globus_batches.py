@@ -465,6 +465,25 @@ def test_a_damaged_upload_of_the_right_size_is_noticed_by_reading_it_back(
     assert contents(ends.b) == {"f": content}
 
 
+def test_an_upload_is_compared_with_the_expected_digest_before_it_is_published(
+    globus: GlobusService, ends: Ends, job: Job
+) -> None:
+    content = b"content" * 100_000
+    (job.folder / "f").write_bytes(content)
+    url = f"file://{job.folder}/f"
+    globus.rule(r"PUT /c/.*", flip=True)
+    known = transfer("f", url, f"globus://{ends.destination}/f", checksum=sums({"f": content})["f"])
+    run = job.run([known])
+    assert run.exit == 0, run.err
+    request = run.request("f")
+    assert [attempt["error"] and attempt["error"]["code"] for attempt in request["attempts"]] == [
+        "mismatch",
+        None,
+    ]
+    assert request["evidence"] == "digest"
+    assert contents(ends.b) == {"f": content}
+
+
 def test_files_of_this_machine_go_by_https_without_a_collection_here(
     globus: GlobusService, ends: Ends, job: Job
 ) -> None:

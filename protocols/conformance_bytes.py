@@ -149,7 +149,6 @@ class ReadConformance(Suite):
             refused(lambda: drained(store.open_read(location, start=4, version=version)), Changed)
         assert _version(store, location) != version
 
-
     def test_time_and_permissions_are_told(
         self, store: Store, capability: Capability, place: Location
     ) -> None:

@@ -47,6 +47,10 @@ class Shared:
             return made
 
 
+def _to_nobody(count: int) -> None:
+    """What happens to progress where nobody watches."""
+
+
 BUFFER_BYTES = 1 << 20
 """Large enough that system calls do not count, small enough to stay in the second-level cache's reach."""
 
@@ -54,7 +58,7 @@ BUFFER_BYTES = 1 << 20
 class Context:
     """Buffers, limits and answers that a protocol needs and must not find for itself.
 
-    Not here on purpose: the deadline (the engine turns it into `stop`), clocks, progress, retries, environment.
+    Not here on purpose: the deadline (the engine turns it into `stop`), clocks, retries, environment.
     """
 
     __slots__ = (
@@ -68,6 +72,7 @@ class Context:
         "credential",
         "log",
         "logging_in",
+        "moved",
         "slow_bytes",
         "stall",
         "stop",
@@ -113,6 +118,9 @@ class Context:
         """The key of an SSH host that was never seen before may be believed and recorded. A changed one never."""
         self.logging_in = 0.0
         """Seconds that logging in took, all in all: how long a service takes for that does not tell how far it is."""
+        self.moved: Callable[[int], None] = _to_nobody
+        """Told, while a service copies by itself, how many bytes it has made in the present step: for progress only. The
+        bytes that readers and writers pass on are counted by the engine."""
         self._proxies = proxies
         self._renew = renew
         self._shared = shared if shared is not None else Shared()

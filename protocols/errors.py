@@ -13,6 +13,7 @@
     |-- Unsupported          unsupported          REPLICA   no    the protocol, or this server, cannot do that
     |-- Unreachable          unreachable          HOST      yes   connect, DNS, TLS, no first byte of an answer
     |-- Busy                 busy                 HOST      yes   429, 503, SlowDown
+    |   `-- TurnedAway                                            no more logins just now: nothing was looked at
     |-- MissingCredential    missing-credential   GROUP     no
     |-- MissingExtra         missing-extra        GROUP     no
     |-- Misconfigured        configuration        GROUP     no
@@ -174,6 +175,13 @@ class Busy(TransferError):
     reach = Reach.HOST
     later = True
     default_remedy = "the server asks for fewer requests: run again later, or with a smaller -n"
+
+
+class TurnedAway(Busy):
+    """The service let nobody in at that moment, whoever it was: it limits how many log in at once, and may draw lots.
+
+    It says nothing about the request, and little about the service, so it has an allowance of its own.
+    """
 
 
 class MissingCredential(TransferError):

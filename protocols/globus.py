@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .errors import LocalRefused, NotFound, Stopped, TransferError
 from .globus_client import client_of
-from .globus_files import DataServer, is_folder, really_absent
-from .globus_names import place_of
+from .globus_files import DataServer, really_absent
+from .globus_names import is_folder, place_of
 from .globus_operations import Operations
 from .globus_personal import find_personal, twin_of
 from .globus_tasks import cancelled, group_of, polled, prepared, submitted

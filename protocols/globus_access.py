@@ -112,7 +112,7 @@ class Tokens:
             client = ConfidentialAppAuthClient(one.client_id, one.secret.reveal(), **options(wire))
             return client.oauth2_client_credentials_tokens(requested_scopes=scopes)
 
-        return _by_server(self._ask(ask).by_resource_server)
+        return _by_server(self._ask(ask))
 
     def _by_refresh(self, server: str) -> _Token:
         """Under a lock that all processes of this machine share, because some refresh tokens work once."""
@@ -129,7 +129,7 @@ class Tokens:
                 client = NativeAppAuthClient(application, **options(wire))
                 return client.oauth2_refresh_token(refresh.reveal())
 
-            found = dict(self._ask(ask).by_resource_server)
+            found = self._ask(ask)
             replaced = found.get(server, {}).get("refresh_token")
             if replaced and replaced != refresh.reveal():
                 self._keep(server, Secret(str(replaced)))
@@ -157,18 +157,21 @@ class Tokens:
             reason,
         )
 
-    def _ask(self, question: Callable[[Wire], Any]) -> Any:
+    def _ask(self, question: Callable[[Wire], Any]) -> Mapping[str, Mapping[str, Any]]:
+        """What Auth granted, by server."""
         import globus_sdk
 
         from .wire import Wire
 
         wire = Wire(self._context)
         try:
-            return question(wire)
+            return granted(question(wire))
         except globus_sdk.GlobusAPIError as error:
             raise self._refused(error) from None
         except globus_sdk.GlobusError as error:
             raise Denied(f"getting a token for {self._shown}: {type(error).__name__}") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ServerFault(f"getting a token for {self._shown}: the answer is none") from None
         finally:
             wire.close()
 
@@ -210,6 +213,16 @@ def tokens_of(credential: Credential, context: Context) -> Tokens:
         )
     mark = str(hash(credential))
     return context.shared(("globus", "tokens", mark), lambda: Tokens(credential, context))
+
+
+def granted(answer: Any) -> dict[str, Mapping[str, Any]]:
+    """The tokens of Auth's answer, by server. Raises ValueError, KeyError, TypeError or AttributeError for what is none."""
+    found = dict(answer.by_resource_server)
+    for token in found.values():
+        float(token["expires_at_seconds"])
+        if not isinstance(token["access_token"], str):
+            raise TypeError
+    return found
 
 
 def _by_server(found: Mapping[str, Mapping[str, Any]]) -> dict[str, _Token]:

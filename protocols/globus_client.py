@@ -10,6 +10,7 @@ from . import globus_answers as answers
 from .errors import Denied, ServerFault, TransferError, Unsupported
 from .globus_access import LOGIN, SCOPES, options, tokens_of
 from .globus_errors import refusal
+from .statuses import seconds_of_date
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -188,19 +189,14 @@ def client_of(credential: Credential, context: Context) -> GlobusClient:
 
 
 def _ahead(headers: Mapping[str, str]) -> float:
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()
-    except (ValueError, TypeError):
-        return 0.0
+    moment = seconds_of_date(headers.get("Date", ""))
+    return 0.0 if moment is None else moment - time.time()
 
 
 def _missing_scopes(error: Any) -> tuple[str, ...]:
     """The scopes of a refusal `ConsentRequired`."""
     told = error.info.consent_required
-    scopes = told.required_scopes if told else ()
-    return tuple(map(str, scopes)) if isinstance(scopes, list) else ()
+    return tuple(told.required_scopes) if told else ()
 
 
 def consent_missing(what: str, scopes: Sequence[str], credential: Credential) -> Denied:

@@ -25,6 +25,8 @@ from .errors import (
     Unreachable,
     Unsupported,
 )
+from .heads import Fields
+from .statuses import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +143,7 @@ def refusal(
     if issubclass(kind, PathsInUse):
         return kind(message, retry_after=_PATHS_SECONDS)
     if issubclass(kind, Busy):
-        return kind(message, retry_after=retry_after(headers))
+        return kind(message, retry_after=_seconds(headers))
     return kind(message, remedy=_remedy(kind, code))
 
 
@@ -155,7 +157,12 @@ def _remedy(kind: type[TransferError], code: str) -> str:
     return ""
 
 
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """How long to wait; at most a day."""
+    lines = (f"{name}: {headers[name]}\r\n" for name in headers if name.lower() in ("retry-after", "date"))
+    return retry_after(Fields("".join(lines)))
+
+
 def _plain(text: str) -> str:
     """The message in one line: what the data server said comes last, its line ends spelled out."""
     return " ".join(text.replace("\\r", " ").replace("\\n", " ").split())
-

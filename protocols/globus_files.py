@@ -6,13 +6,15 @@ Such a server writes in place and lists nothing, so the partial's name, the rena
 
 from __future__ import annotations
 
+import hashlib
 from copy import copy
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..credentials.kinds import Bearer, Secret
-from .errors import Broken, LocalRefused, Mismatch, NotFound, ServerFault, TransferError, Unsupported
+from .errors import Broken, Mismatch, NotFound, Reach, ServerFault, TransferError, Unsupported
 from .globus_errors import Taken, is_ill
+from .globus_names import is_folder
 from .http import HttpStore
 from .http_writer import WholeWriter
 from .locations import parse_location
@@ -128,6 +130,7 @@ class GlobusWriter:
         folder = place.parent.path.rstrip("/")
         self._partial = place.at(f"{folder}/.wf-{incoming.token}.part")
         self._written = 0
+        self._expected = incoming.expected
         self._whole: memoryview | bytes = b""
         self._there = False
         """Something may lie under the partial's name."""
@@ -159,9 +162,29 @@ class GlobusWriter:
             )
             error.of_digest = False
             raise error
+        read = self._read_back(digests) if self._expected else ()
         self._rename()
         self._there = False
-        return Receipt(size=found.size, digests=told.digests)
+        return Receipt(size=found.size, digests=(*told.digests, *read))
+
+    def _read_back(self, digests: tuple[Digest, ...]) -> tuple[Digest, ...]:
+        """The digest of what the collection holds now, which no service of Globus tells. Raises Mismatch for another
+        than what was written."""
+        from ..checksum.digest import Digest
+
+        reader = self._server.open_read(self._partial, 0, None, None)
+        try:
+            seen = hashlib.sha256()
+            while view := reader.read():
+                seen.update(view)
+        finally:
+            reader.close()
+        found = Digest("sha256", seen.digest())
+        if found not in digests:
+            error = Mismatch(f"{self._partial.path} reads as {found}, which is not what was written")
+            error.reach = Reach.ATTEMPT
+            raise error
+        return (found,)
 
     def _stored(self, digests: tuple[Digest, ...]) -> Receipt:
         """Ends the upload. A server that told only now that the folder is missing has taken the body for nothing."""
@@ -189,11 +212,3 @@ class GlobusWriter:
         if self._there:
             self._there = False
             self._server.discard(self._partial)
-
-
-def is_folder(place: Place) -> LocalRefused:
-    from ..credentials.redaction import printable
-
-    return LocalRefused(
-        f"{printable(place.path)} of collection {place.collection} is a folder", remedy="name the file"
-    )

@@ -62,6 +62,14 @@ def place_of(location: Location) -> Place:
     return Place(host, path)
 
 
+def is_folder(place: Place) -> LocalRefused:
+    from ..credentials.redaction import printable
+
+    return LocalRefused(
+        f"{printable(place.path)} of collection {place.collection} is a folder", remedy="name the file"
+    )
+
+
 def _no_collection(location: Location, host: str) -> LocalRefused:
     if _LEGACY.fullmatch(host):
         return LocalRefused(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..credentials.redaction import printable
+from . import globus_answers as answers
 from .errors import LocalRefused, NotFound, ServerFault, TransferError
 from .globus_errors import Taken
 from .globus_verdict import seconds_of
 from .values import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any, Final
 
     from .globus_client import GlobusClient
@@ -50,13 +51,17 @@ class Operations:
                 if recursive and entry.is_directory and not document.get("link_target"):
                     waiting.append((folder.at(_joined(folder, str(document["name"]))), f"{entry.path}/"))
 
-    def _listed(self, place: Place) -> Iterator[Document]:
+    def _listed(self, place: Place) -> Iterator[Mapping[str, Any]]:
         """The documents of a folder's entries, page by page. Names that no folder can have are refused."""
-        offset = 0
+        offset, before = 0, ""
         while True:
             query = {"path": place.path, "limit": _PAGE, "offset": offset}
             page = self._get("listing", place, "ls", query)
-            found = page.get("DATA") or ()
+            found = answers.entries(page, f"listing {_shown(place)}")
+            first = str(found[0].get("name")) if found else ""
+            if offset and first == before:
+                raise ServerFault(f"listing {_shown(place)}: every page is the same")
+            before = first
             for document in found:
                 name = str(document.get("name") or "")
                 if not name or "/" in name or name in (".", ".."):
@@ -65,7 +70,8 @@ class Operations:
                     )
                 yield document
             offset += len(found)
-            if len(found) < _PAGE:
+            # A service that gives smaller pages than it was asked for says so.
+            if not found or (len(found) < _PAGE and page.get("has_next_page") is not True):
                 return
 
     def make_folder(self, place: Place, *, because: TransferError | None = None) -> None:
@@ -106,7 +112,7 @@ def _joined(folder: Place, name: str) -> str:
     return f"{folder.path.rstrip('/')}/{name}"
 
 
-def _entry(document: Document, path: str) -> Entry:
+def _entry(document: Mapping[str, Any], path: str) -> Entry:
     is_directory = document.get("type") == "dir"
     size = document.get("size")
     moment = seconds_of(str(document.get("last_modified") or ""))

@@ -11,6 +11,7 @@ from requests import Response
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
+from .errors import ServerFault
 from .wire import origin_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ class OverWire(BaseAdapter):
     def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
         origin, target = origin_of(request.url or "")
         fields = _fields(request.headers.items())
-        answer = self._wire.exchange(request.method or "GET", origin, target, fields, _body(request.body))
+        method = request.method or "GET"
+        answer = self._wire.exchange(method, origin, target, fields, _body(request.body))
+        if 300 <= answer.status < 400:
+            # These services redirect nobody, and nothing of ours is to follow.
+            raise ServerFault(f"{method} {origin.authority}: {answer.status}, a redirection")
         response = Response()
         response.status_code, response.reason = answer.status, answer.reason
         response.headers = CaseInsensitiveDict(answer.headers.items())

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Broken, Denied, End, Mismatch, NotFound, ServerFault, TransferError, Unreachable
+from .errors import Broken, Denied, End, Mismatch, NotFound, ServerFault, TransferError, Undone, Unreachable
 from .globus_errors import OF_ALL, PERMANENT, REMEDIES, TRANSIENT
 from .globus_names import place_of
+from .globus_spellings import Spelled, is_spelled
 from .values import Receipt
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ SEEN_ENOUGH: Final = 2
 """So often a permanent fault of the same file must have been seen: a first one may be a file that is just being written."""
 SEEN_ENOUGH_ANYWHERE: Final = 3
 """The same for faults that do not tell their file."""
-FAULTS_LOOKED_AT: Final = 200
+EVENTS_LOOKED_AT: Final = 200
 PATIENCE_SECONDS: Final = 1800.0
 """How long a task may have nothing but faults before it is given up."""
+_GOES_ON: Final = frozenset({"PROGRESS", "STARTED", "UNPAUSED"})
+"""Events after which what was wrong before is past."""
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
 _WAIT_OF_AGE: Final = 0.5
@@ -39,13 +42,14 @@ _FILE: Final = re.compile(r"^File: (.*?)\n(?:Command|Message|---)", re.MULTILINE
 _WAITING: Final = frozenset({"ACTIVE", "INACTIVE"})
 
 
-class Fault(NamedTuple):
-    """One error event. `path` is empty where the event does not tell it; `when` in seconds since 1970."""
+class Event(NamedTuple):
+    """`path` is empty where the event does not tell it; `when` in seconds since 1970."""
 
     code: str
     path: str
     text: str
     when: float
+    is_fault: bool = True
 
 
 def is_over(task: Document) -> bool:
@@ -69,38 +73,46 @@ def seconds_of(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def faults_of(events: Iterable[Document]) -> tuple[Fault, ...]:
-    """The error events, newest first as the service lists them."""
-    return tuple(_fault(event) for event in events if event.get("is_error"))
+def events_of(events: Iterable[Document]) -> tuple[Event, ...]:
+    """Newest first as the service lists them."""
+    return tuple(map(_event, events))
 
 
-def _fault(event: Document) -> Fault:
+def _event(event: Document) -> Event:
     details = str(event.get("details") or "")
     match = _FILE.search(details)
     text = details.rpartition("---")[2] or details
-    return Fault(
+    return Event(
         str(event.get("code") or ""),
         match[1] if match else "",
         " ".join((str(event.get("description") or "") + " " + text.replace("\\r\\n", " ")).split())[:300],
         seconds_of(str(event.get("time") or "")),
+        bool(event.get("is_error")),
     )
 
 
-def hopeless(faults: Sequence[Fault], now: float) -> tuple[Fault, ...]:
+def hopeless(events: Sequence[Event], now: float) -> tuple[Event, ...]:
     """The faults because of which the task is not waited for any longer; empty while there is hope."""
-    seen: dict[tuple[str, str], list[Fault]] = {}
-    for fault in faults:
-        if fault.code in PERMANENT:
+    seen: dict[tuple[str, str], list[Event]] = {}
+    for fault in events:
+        if fault.is_fault and fault.code in PERMANENT:
             seen.setdefault((fault.code, "" if fault.code in OF_ALL else fault.path), []).append(fault)
     enough = tuple(
         same[0]
         for (_, path), same in seen.items()
         if len(same) >= (SEEN_ENOUGH if path else SEEN_ENOUGH_ANYWHERE)
     )
-    return enough or _too_long(faults, now)
+    return enough or _too_long(events, now)
 
 
-def _too_long(faults: Sequence[Fault], now: float) -> tuple[Fault, ...]:
+def _too_long(events: Sequence[Event], now: float) -> tuple[Event, ...]:
+    """The newest fault, if there was nothing but faults for too long."""
+    faults: list[Event] = []
+    for event in events:
+        if event.code in _GOES_ON:
+            break
+        if event.is_fault:
+            faults.append(event)
     if faults and now - faults[-1].when > PATIENCE_SECONDS:
         return (faults[0],)
     return ()
@@ -120,7 +132,7 @@ def why_inactive(task: Document, what: str) -> TransferError:
     )
 
 
-def error_of_fault(fault: Fault, what: str) -> TransferError:
+def error_of_fault(fault: Event, what: str) -> TransferError:
     """The error that an item fails with because of this fault."""
     kind = PERMANENT.get(fault.code) or TRANSIENT.get(fault.code, ServerFault)
     told = f": {_clean(fault.text)}" if fault.text else ""
@@ -142,7 +154,7 @@ class Ended(NamedTuple):
     task: Document
     copied: Sequence[Document]
     skipped: Sequence[Document]
-    faults: Sequence[Fault]
+    events: Sequence[Event]
 
 
 def results_of(group: Group, ended: Ended, now: float) -> tuple[tuple[int, Result], ...]:
@@ -160,8 +172,10 @@ class _Verdict:
         self.task = ended.task
         self.succeeded = ended.task.get("status") == "SUCCEEDED"
         self.what = f"Globus task {ended.task.get('task_id')}"
-        given_up = hopeless(ended.faults, now) or _of_fatal(ended)
-        self.by_path = {fault.path: fault for fault in given_up if fault.path and fault.code not in OF_ALL}
+        given_up = hopeless(ended.events, now) or _of_fatal(ended)
+        self.by_path = Spelled(
+            (fault.path, fault) for fault in given_up if fault.path and fault.code not in OF_ALL
+        )
         self.of_all = next((fault for fault in given_up if fault.code in OF_ALL), None)
         self.unplaced = next(iter(given_up), None)
 
@@ -173,29 +187,23 @@ class _Verdict:
     def result(self, item: Item) -> Result:
         raise NotImplementedError
 
-    def _fault(self, item: Item) -> Fault | None:
+    def _fault(self, item: Item) -> Event | None:
         """The fault that names this item, or, of a folder, something in it."""
-        for place in (item.source, item.destination):
-            path = place_of(place).path if place is not None else ""
-            if path in self.by_path:
-                return self.by_path[path]
-            if item.recursive and path:
-                below = path.rstrip("/") + "/"
-                found = next((fault for name, fault in self.by_path.items() if name.startswith(below)), None)
-                if found is not None:
-                    return found
-        return None
+        if not self.by_path:
+            return None
+        paths = [place_of(place).path for place in (item.source, item.destination) if place is not None]
+        found = map(self.by_path.below if item.recursive else self.by_path.get, paths)
+        return next((fault for fault in found if fault is not None), None)
 
     def failure(self, item: Item) -> TransferError:
         fault = self.of_all or self._fault(item) or self.unplaced
         if fault is None:
             return self._of_task()
         error = error_of_fault(fault, self.what)
-        if (
-            item.source is not None
-            and place_of(item.source).path != fault.path == place_of(item.destination).path
-        ):
-            error.end = End.DESTINATION
+        if item.source is not None and fault.path:
+            source, destination = place_of(item.source).path, place_of(item.destination).path
+            if not is_spelled(fault.path, source) and is_spelled(fault.path, destination):
+                error.end = End.DESTINATION
         return error
 
     def _of_task(self) -> TransferError:
@@ -209,7 +217,7 @@ class _Verdict:
                 remedy="ask the administrator of the collection",
             )
         if code == "CANCELED" and self.by_path:
-            return Broken(f"{self.what}: cancelled because of other files, before this one was done")
+            return Undone(f"{self.what}: cancelled because of other files, before this one was done")
         if code == "CANCELED":
             return Broken(f"{self.what}: it was cancelled")
         if code == "EXPIRED":
@@ -220,7 +228,7 @@ class _Verdict:
         kind = PERMANENT.get(code) or TRANSIENT.get(code, ServerFault)
         if self.by_path:
             # What the task died of was another file.
-            return Broken(f"{self.what}: ended with {_clean(code)} because of another file")
+            return Undone(f"{self.what}: ended with {_clean(code)} because of another file")
         return kind(
             f"{self.what}: {_clean(code) or 'failed'}: {told}".rstrip(": "), remedy=REMEDIES.get(code, "")
         )
@@ -238,8 +246,10 @@ class _Copies(_Verdict):
 
     def __init__(self, ended: Ended, now: float) -> None:
         super().__init__(ended, now)
-        self.copied = {(str(one["source_path"]), str(one["destination_path"])): one for one in ended.copied}
-        self.skipped = {str(one.get("source_path") or ""): one for one in ended.skipped}
+        self.copied = Spelled(
+            (f"{one.get('destination_path')}", one) for one in ended.copied if one.get("source_path")
+        )
+        self.skipped = Spelled((str(one.get("source_path") or ""), one) for one in ended.skipped)
         self.complete = False
 
     def learn(self, items: Sequence[Item]) -> None:
@@ -255,8 +265,8 @@ class _Copies(_Verdict):
         skipped = self._skipped(source, item.recursive)
         if skipped is not None:
             return skipped
-        found = self.copied.get((source, destination))
-        if found is not None:
+        found = self.copied.get(destination)
+        if found is not None and is_spelled(str(found["source_path"]), source):
             return self._receipt(item, found)
         if self.complete or (self.succeeded and item.recursive):
             return self._receipt(item, {})
@@ -265,10 +275,7 @@ class _Copies(_Verdict):
         return self.failure(item)
 
     def _skipped(self, source: str, recursive: bool) -> TransferError | None:
-        found = self.skipped.get(source)
-        if found is None and recursive:
-            below = source.rstrip("/") + "/"
-            found = next((one for path, one in self.skipped.items() if path.startswith(below)), None)
+        found = self.skipped.below(source) if recursive else self.skipped.get(source)
         if found is None:
             return None
         code = str(found.get("error_code") or "")
@@ -311,12 +318,12 @@ def _wrong_size(what: str, expected: int, found: int | None) -> TransferError:
     return error
 
 
-def _of_fatal(ended: Ended) -> tuple[Fault, ...]:
+def _of_fatal(ended: Ended) -> tuple[Event, ...]:
     """The newest fault of each file that the task died of."""
     fatal = ended.task.get("fatal_error") or {}
     code = str(fatal.get("code") or "")
     if code not in PERMANENT:
         return ()
-    return tuple(fault for fault in ended.faults if fault.code == code) or (
-        Fault(code, "", str(fatal.get("description") or ""), 0.0),
+    return tuple(fault for fault in ended.events if fault.is_fault and fault.code == code) or (
+        Event(code, "", str(fatal.get("description") or ""), 0.0),
     )

@@ -1,7 +1,8 @@
 """Data objects in iRODS zones, `irods://[resource]/zone/path` and `irods://[user@]host:port/zone/path`.
 
-The protocol of iRODS 4.2 and later is spoken here; the module's siblings hold its parts. Objects are read only where the
-catalogue has a good replica, and written so that the server compares or computes their checksum.
+python-irodsclient logs in and asks the catalogue (`irods_client`, `irods_calls`); the bytes of objects are read and written here, over the
+connections that it logged in (`irods_wire`). Objects are read only where the catalogue has a good replica, and written so that the server compares
+or computes their checksum.
 """
 
 from __future__ import annotations

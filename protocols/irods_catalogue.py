@@ -6,39 +6,26 @@ stale (`0`), which the server would hand out like any other, and so nothing is r
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..checksum.records import NamedTuple
-from .errors import NotFound, Stopped
+from .errors import NotFound, ServerFault, Stopped
+from .irods_calls import library, rows
 from .irods_errors import UNKNOWN_COLLECTION, Refused
-from .irods_messages import query_input, query_rows
 from .irods_names import shown_path, split, zone_of
 from .values import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final
+    from datetime import datetime
+    from typing import Any, Final
 
     from ..checksum.digest import Digest
     from .irods_wire import Wire
 
 GOOD: Final = "1"
 _STATES: Final = {"0": "stale: a copy broke off, or another replica is newer", "2": "being written"}
-_QUERY: Final = 702
-_PAGE: Final = 500
-
-_DATA_ID, _NAME, _NUMBER, _SIZE, _RESOURCE, _STATUS, _CHECKSUM, _MODIFIED = (
-    401,
-    403,
-    404,
-    407,
-    409,
-    413,
-    415,
-    420,
-)
-_COLLECTION_ID, _COLLECTION, _PARENT, _COLLECTION_MODIFIED = 500, 501, 502, 509
-_ATTRIBUTE, _VALUE = 600, 601
-"""Column numbers of GenQuery (rodsGenQueryNames.h)."""
 
 
 class Replica(NamedTuple):
@@ -49,7 +36,7 @@ class Replica(NamedTuple):
     status: str
     checksum: str
     """As the catalogue spells it; empty if there is none."""
-    modified: str
+    modified: float | None
     resource: str
 
     @property
@@ -59,10 +46,11 @@ class Replica(NamedTuple):
     @property
     def version(self) -> str:
         """Changes with every writing: each renews the time or the checksum."""
-        return f"{self.id}.{self.size}.{self.modified}.{self.checksum}"
+        modified = "" if self.modified is None else int(self.modified)
+        return f"{self.id}.{self.size}.{modified}.{self.checksum}"
 
     def entry(self, path: str = "") -> Entry:
-        return Entry(path, self.size, self.version, False, _seconds(self.modified), self.digests)
+        return Entry(path, self.size, self.version, False, self.modified, self.digests)
 
 
 def digests_of(checksum: str) -> tuple[Digest, ...]:
@@ -77,8 +65,9 @@ def digests_of(checksum: str) -> tuple[Digest, ...]:
         return ()
 
 
-def _seconds(text: str) -> float | None:
-    return float(text) if text.isdigit() else None
+def _seconds(value: datetime | str | None) -> float | None:
+    """The library leaves what is no time as it was."""
+    return None if value is None or isinstance(value, str) else value.timestamp()
 
 
 def _zone(wire: Wire, path: str) -> str:
@@ -87,37 +76,42 @@ def _zone(wire: Wire, path: str) -> str:
     return "" if zone == wire.zone else zone
 
 
-def _rows(
-    wire: Wire, columns: tuple[int, ...], conditions: dict[int, str], zone: str
-) -> Iterator[tuple[str, ...]]:
-    """The rows of a query, page by page. Raises Refused."""
-    following = 0
-    while True:
-        try:
-            message = query_input(columns, conditions, rows=_PAGE, next_page=following, zone=zone)
-            _, answer = wire.call(_QUERY, message)
-        except Refused as refused:
-            if refused.absent:
-                return
-            raise
-        rows, following = query_rows(answer, wire.quote)
-        yield from rows
-        if not following:
-            return
+def _replica_columns() -> tuple[Any, ...]:
+    from irods.models import DataObject as One  # type: ignore[import-untyped]
+
+    return (
+        One.id,
+        One.replica_number,
+        One.size,
+        One.replica_status,
+        One.checksum,
+        One.modify_time,
+        One.resource_name,
+    )
+
+
+def _named(path: str) -> tuple[object, object]:
+    """The condition for a data object's name."""
+    from irods.models import Collection, DataObject
+
+    collection, name = split(path)
+    return Collection.name == collection, DataObject.name == name
 
 
 def replicas(wire: Wire, path: str) -> list[Replica]:
     """Those of a data object; none if there is no such object, or nothing that this login may see. Raises Refused."""
-    collection, name = split(path)
-    columns = (_DATA_ID, _NUMBER, _SIZE, _STATUS, _CHECKSUM, _MODIFIED, _RESOURCE)
-    conditions = {_COLLECTION: f"= '{collection}'", _NAME: f"= '{name}'"}
-    found = (_replica(row) for row in _rows(wire, columns, conditions, _zone(wire, path)))
-    return sorted(found, key=lambda each: each.number)
+    found = rows(wire, _replica_columns(), *_named(path), zone=_zone(wire, path))
+    return sorted((_replica(row) for row in found), key=lambda each: each.number)
 
 
-def _replica(row: tuple[str, ...]) -> Replica:
+def _replica(row: tuple[Any, ...]) -> Replica:
     identity, number, size, status, checksum, modified, resource = row
-    return Replica(identity, int(number), int(size or 0), status, checksum, modified, resource)
+    size = size or 0
+    if not (isinstance(number, int) and isinstance(size, int)):
+        raise ServerFault(f"the catalogue says {number!r:.50} and {size!r:.50} where numbers are due")
+    return Replica(
+        str(identity), number, size, status or "", checksum or "", _seconds(modified), resource or ""
+    )
 
 
 def good_replica(found: list[Replica], what: str, host: str, resource: str = "") -> Replica:
@@ -136,29 +130,39 @@ def good_replica(found: list[Replica], what: str, host: str, resource: str = "")
 
 def sums_in(wire: Wire, collection: str) -> frozenset[str]:
     """The algorithms of the checksums in a collection: those that the zone computes. Raises Refused."""
-    conditions = {_COLLECTION: f"= '{collection}'", _CHECKSUM: "<> ''"}
-    found = _rows(wire, (_CHECKSUM,), conditions, _zone(wire, collection))
-    return frozenset(digest.algorithm for (checksum,) in found for digest in digests_of(checksum))
+    from irods.models import Collection, DataObject
+
+    conditions = Collection.name == collection, DataObject.checksum != ""
+    found = rows(wire, (DataObject.checksum,), *conditions, zone=_zone(wire, collection))
+    return frozenset(digest.algorithm for (checksum,) in found for digest in digests_of(checksum or ""))
 
 
 def is_collection(wire: Wire, path: str) -> bool:
-    """Raises Refused."""
-    rows = list(_rows(wire, (_COLLECTION_ID,), {_COLLECTION: f"= '{path}'"}, _zone(wire, path)))
-    return bool(rows) or (path.count("/") == 1 and path == f"/{wire.zone}")
+    """Raises Refused. To a ticket a collection may show only together with the objects in it."""
+    from irods.models import Collection, DataObject
+
+    condition, zone = Collection.name == path, _zone(wire, path)
+    if path == f"/{wire.zone}" or any(rows(wire, (Collection.id,), condition, zone=zone)):
+        return True
+    return wire.with_ticket and any(rows(wire, (Collection.id,), condition, DataObject.id != 0, zone=zone))
 
 
 def make_collection(wire: Wire, path: str) -> None:
     """With those above it. Raises Refused."""
-    from .irods_messages import collection_input
+    from irods.exception import CollectionDoesNotExist  # type: ignore[import-untyped]
 
-    wire.call(681, collection_input(path, {"recursiveOpr": ""}))
+    # It is looked for afterwards, but in the login's own zone only.
+    with library(wire) as calls, suppress(CollectionDoesNotExist):
+        calls.collections.create(path, recurse=True)
 
 
 def noted(wire: Wire, path: str, attribute: str) -> list[str]:
     """The values that the object's metadata has under that name. Raises Refused."""
-    collection, name = split(path)
-    conditions = {_COLLECTION: f"= '{collection}'", _NAME: f"= '{name}'", _ATTRIBUTE: f"= '{attribute}'"}
-    return [value for (value,) in _rows(wire, (_VALUE,), conditions, _zone(wire, path))]
+    from irods.models import DataObjectMeta
+
+    conditions = (*_named(path), DataObjectMeta.name == attribute)
+    found = rows(wire, (DataObjectMeta.value,), *conditions, zone=_zone(wire, path))
+    return [value or "" for (value,) in found]
 
 
 def absent(wire: Wire, what: str, path: str, *, refused: Refused | None = None) -> NotFound:
@@ -203,10 +207,12 @@ def entries(wire: Wire, path: str, recursive: bool) -> Iterator[Entry]:
 
 def _objects(wire: Wire, path: str, recursive: bool) -> Iterator[tuple[str, str, Replica]]:
     """One for each object, a good replica if there is one."""
-    columns = (_COLLECTION, _NAME, _DATA_ID, _NUMBER, _SIZE, _STATUS, _CHECKSUM, _MODIFIED, _RESOURCE)
+    from irods.models import Collection, DataObject
+
+    columns = (Collection.name, DataObject.name, *_replica_columns())
     best: dict[tuple[str, str], Replica] = {}
-    for condition in _places(path, recursive):
-        for collection, name, *rest in _rows(wire, columns, {_COLLECTION: condition}, _zone(wire, path)):
+    for condition in _places(Collection.name, path, recursive):
+        for collection, name, *rest in rows(wire, columns, condition, zone=_zone(wire, path)):
             if not _is_in(collection, path):
                 continue
             replica = _replica(tuple(rest))
@@ -218,21 +224,24 @@ def _objects(wire: Wire, path: str, recursive: bool) -> Iterator[tuple[str, str,
 
 
 def _collections(wire: Wire, path: str, recursive: bool) -> Iterator[Entry]:
-    for condition in _places(path, recursive):
-        columns, conditions = (_COLLECTION, _COLLECTION_MODIFIED), {_PARENT: condition}
-        for collection, modified in _rows(wire, columns, conditions, _zone(wire, path)):
+    from irods.models import Collection
+
+    columns = (Collection.name, Collection.modify_time)
+    for condition in _places(Collection.parent_name, path, recursive):
+        for collection, modified in rows(wire, columns, condition, zone=_zone(wire, path)):
             if _is_in(collection, path) and collection != path:
                 relative = collection[len(path) :].lstrip("/")
                 yield Entry(relative, None, None, True, _seconds(modified))
 
 
-def _places(path: str, recursive: bool) -> tuple[str, ...]:
+def _places(column: Any, path: str, recursive: bool) -> tuple[object, ...]:
     """Conditions for the collection itself and all below it. A pattern may match more: `_` and `%` belong to names too."""
-    own = f"= '{path}'"
+    from irods.column import Like  # type: ignore[import-untyped]
+
     if not recursive:
-        return (own,)
+        return (column == path,)
     pattern = path.replace("\\", "\\\\")
-    return (own, f"like '{pattern}/%'")
+    return (column == path, Like(column, f"{pattern}/%"))
 
 
 def _is_in(collection: str, path: str) -> bool:

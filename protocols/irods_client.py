@@ -41,6 +41,7 @@ class Client:
         self._session: Any = None
         self._wires: dict[object, Wire] = {}
         """By the library's connection."""
+        self._policies = _policies(login)
 
     @property
     def idle(self) -> int:
@@ -58,12 +59,16 @@ class Client:
 
     def give(self, wire: Wire) -> None:
         """Keeps the connection for the next one who asks."""
-        wire.logged_in.release()
+        if wire.session is self._session:
+            wire.logged_in.release()
+        else:
+            wire.leave()
 
     def forget(self, wire: Wire) -> None:
-        """Has the library know that the connection is no more."""
+        """Has the library know that the connection is no more; a session that was replaced may still be waiting for a login."""
         self._wires.pop(wire.logged_in, None)
-        wire.logged_in.release(destroy=True)
+        if wire.session is self._session:
+            wire.logged_in.release(destroy=True)
 
     def close(self) -> None:
         """Ends the connections that were given back. Those that are taken stay."""
@@ -75,35 +80,34 @@ class Client:
     def _log_in(self, what: str) -> Wire:
         login = self.login
         about = f"{what}: logging in to {login.peer} as {login.user}#{login.zone}"
-        if self._session is not None:
-            return self._connected(self._session, about, what)
-        policies = _policies(login, about)
-        for policy in policies:
-            session = _session(login, self._context, policy)
+        while True:
+            session = self._session or _session(login, self._context, self._policies[0])
+            self._session = None
             try:
                 wire = self._connected(session, about, what)
             except NotAgreed:
-                if policy == policies[-1]:
+                if len(self._policies) == 1:
                     raise
+                self._policies = self._policies[1:]
                 continue
             self._session = session
             return wire
-        raise AssertionError("there is always a policy")
 
     def _connected(self, session: Any, about: str, what: str) -> Wire:
         began = monotonic()
         logged_in = _in_time(session, self._context, self.login, about)
         self._context.logging_in += monotonic() - began
-        wire = Wire(_taken_over(logged_in, self.login.peer, self._context), self._context, self)
-        wire.logged_in = logged_in
-        wire.session = session
+        try:
+            connection = _taken_over(logged_in, self.login.peer, self._context)
+        except OSError as error:
+            close(logged_in)
+            raise from_library(error, about, self.login.peer) from None
+        wire = Wire(connection, self._context, self)
+        wire.logged_in, wire.session = logged_in, session
         wire.version = logged_in.server_version
-        wire.quote = b"'" if wire.version >= (4, 2, 9) else b"`"
-        wire.presented, wire.zone, wire.with_ticket = (
-            self.login.presented,
-            self.login.zone,
-            bool(self.login.ticket),
-        )
+        wire.zone = self.login.zone
+        wire.presented = self.login.presented
+        wire.with_ticket = bool(self.login.ticket)
         wire.about(what)
         # The pool sets what it finds here whenever it hands out an idle connection.
         session.connection_timeout = logged_in.socket.gettimeout()
@@ -111,12 +115,12 @@ class Client:
         return wire
 
 
-def _policies(login: Login, about: str) -> tuple[str, ...]:
+def _policies(login: Login) -> tuple[str, ...]:
     if login.scheme != "pam":
         return _POLICIES.get(login.policy, (login.policy,))
     if not login.asks or login.policy == _REFUSE:
         raise Misconfigured(
-            f"{about}: a login by PAM needs TLS, and the environment file switches it off",
+            f"a login by PAM to {login.peer} needs TLS, and the environment file switches it off",
             host=login.peer,
             remedy="set irods_client_server_policy to CS_NEG_REQUIRE and irods_client_server_negotiation to "
             "request_server_negotiation in the environment file",
@@ -185,9 +189,12 @@ class _Attempt(threading.Thread):
         self.error: TransferError | None = None
 
     def run(self) -> None:
+        from irods.message import ET, XML_Parser_Type  # type: ignore[import-untyped]
+
+        ET(XML_Parser_Type.SECURE_XML)  # of this thread: nobody has proved who is at the other end
         try:
             connected = self._session.pool.get_connection()
-        except Exception as error:  # the library's exceptions have no common ancestor
+        except Exception as error:  # noqa: BLE001 - the library's have no common ancestor
             self.error = from_library(error, self._about, self._login.peer, presented=self._login.presented)
             _let_go(error)
             return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .errors import Broken, Mismatch, TransferError, Unsupported
+from .irods_calls import library
 from .irods_catalogue import absent, digests_of, good_replica, make_collection, replicas
 from .irods_errors import UNKNOWN_COLLECTION, VERIFICATION, Refused
-from .irods_messages import copy_input, field, object_input
 from .irods_names import shown_path, split
 from .irods_writer import SUM_BYTES_PER_SECOND, receipt_of, remove_begun
 from .values import CopyStep
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from .irods_catalogue import Replica
     from .irods_wire import Wire
 
-_REPLICATE, _COPY, _CHECKSUM = 695, 696, 629
-_FROM, _TO, _REPLICATION = 10, 9, 6
+_FROM, _TO = 10, 9
 """Kinds of operation (dataObjInpOut.h)."""
 _COPY_BYTES_PER_SECOND: Final = 5e6
 _AT_LEAST: Final = 60.0
@@ -33,33 +32,41 @@ def copied(wire: Wire, source: str, destination: str, resource: str) -> CopyStep
         raise absent(wire, what, source)
     original = good_replica(found, what, wire.host)
     patience = _AT_LEAST + original.size / _COPY_BYTES_PER_SECOND
-    keywords = {"destRescName": resource} if resource else {}
     if source == destination:
-        return _replicated(wire, source, keywords, original, patience)
-    message = copy_input(
-        object_input(source, {}, size=0, operation=_FROM),
-        object_input(destination, {"forceFlag": "", "regChksum": "", **keywords}, size=0, operation=_TO),
-    )
+        return _replicated(wire, source, resource, original, patience)
+    keywords = {"forceFlag": "", "regChksum": "", **({"destRescName": resource} if resource else {})}
     try:
-        wire.call(_COPY, message, patience=patience)
+        _copy(wire, source, destination, keywords, patience)
     except Refused as refused:
         if refused.base != UNKNOWN_COLLECTION:
             raise
         make_collection(wire, split(destination)[0])
-        wire.call(_COPY, message, patience=patience)
+        _copy(wire, source, destination, keywords, patience)
     return _checked(wire, original, destination)
 
 
-def _replicated(
-    wire: Wire, path: str, keywords: dict[str, str], original: Replica, patience: float
-) -> CopyStep:
-    if not keywords:
-        raise Unsupported(f"cannot copy {shown_path(path)} to itself", remedy="name another resource or path")
-    wire.call(
-        _REPLICATE,
-        object_input(path, {**keywords, "updateRepl": ""}, operation=_REPLICATION),
-        patience=patience,
+def _copy(wire: Wire, source: str, destination: str, keywords: dict[str, str], patience: float) -> None:
+    """Not by the library's own `copy`, which would put it into a collection that has the destination's name."""
+    from irods.message import FileOpenRequest, ObjCopyRequest, StringStringMap  # type: ignore[import-untyped]
+
+    def named(path: str, operation: int, given: dict[str, str]) -> object:
+        numbers = dict.fromkeys(("createMode", "openFlags", "offset", "dataSize", "numThreads"), 0)
+        return FileOpenRequest(
+            objPath=path, oprType=operation, KeyValPair_PI=StringStringMap(given), **numbers
+        )
+
+    message = ObjCopyRequest(
+        srcDataObjInp_PI=named(source, _FROM, {}), destDataObjInp_PI=named(destination, _TO, keywords)
     )
+    with library(wire, patience) as calls:
+        calls.call("DATA_OBJ_COPY_AN", message)
+
+
+def _replicated(wire: Wire, path: str, resource: str, original: Replica, patience: float) -> CopyStep:
+    if not resource:
+        raise Unsupported(f"cannot copy {shown_path(path)} to itself", remedy="name another resource or path")
+    with library(wire, patience) as calls:
+        calls.data_objects.replicate(path, resource, updateRepl="")
     receipt = receipt_of(replicas(wire, path), path, wire.host)
     return CopyStep(receipt, bytes=original.size)
 
@@ -94,13 +101,12 @@ def computed(wire: Wire, path: str, algorithm: str) -> Digest | None:
     good = good_replica(found, what, wire.host)
     patience = _AT_LEAST + good.size / SUM_BYTES_PER_SECOND
     if not good.checksum:
-        _, message = wire.call(_CHECKSUM, object_input(path, {}), patience=patience)
-        return _of(digests_of(field(message, b"myStr")), algorithm)
+        with library(wire, patience) as calls:
+            return _of(digests_of(calls.data_objects.chksum(path)), algorithm)
     if _of(good.digests, algorithm) is None:
         return None
     try:
-        keywords = {"verifyChksum": "", "replNum": str(good.number)}
-        _, message = wire.call(_CHECKSUM, object_input(path, keywords), patience=patience)
+        _verify(wire, path, good.number, patience)
     except Refused as refused:
         if refused.base != VERIFICATION:
             raise
@@ -109,6 +115,18 @@ def computed(wire: Wire, path: str, algorithm: str) -> Digest | None:
             host=wire.host,
         ) from None
     return _of(good.digests, algorithm)
+
+
+def _verify(wire: Wire, path: str, number: int, patience: float) -> None:
+    """Raises Refused with VERIFICATION where the server finds another checksum, whichever way it and the library say it."""
+    from irods.manager.data_object_manager import Server_Checksum_Warning  # type: ignore[import-untyped]
+    from irods.message import RErrorStack
+
+    with library(wire, patience) as calls:
+        try:
+            calls.data_objects.chksum(path, r_error=RErrorStack(), verifyChksum="", replNum=str(number))
+        except Server_Checksum_Warning:
+            raise Refused(VERIFICATION) from None
 
 
 def _of(digests: tuple[Digest, ...], algorithm: str) -> Digest | None:

@@ -31,7 +31,6 @@ HIERARCHY_ERROR: Final = -1803000
 LOCKED: Final = -406000
 CHECKSUM_MISMATCH: Final = -314000
 VERIFICATION: Final = -407000
-UNKNOWN_API: Final = -12000
 NO_ZONE: Final = -26000
 
 ABSENT: Final = frozenset({NO_ROWS, UNKNOWN_COLLECTION, -817000, -358000, -310000})
@@ -55,7 +54,7 @@ TABLE: Final[dict[int, tuple[str, type[TransferError], str]]] = {
     -7000: ("SYS_CAUGHT_SIGNAL", ServerFault, ""),
     -9000: ("SYS_EXCEED_CONNECT_CNT", Busy, ""),
     -10000: ("SYS_USER_NOT_ALLOWED_TO_CONN", Denied, _PASSWORD),
-    UNKNOWN_API: ("SYS_UNMATCHED_API_NUM", Unsupported, ""),
+    -12000: ("SYS_UNMATCHED_API_NUM", Unsupported, ""),
     -13000: ("SYS_NO_API_PRIV", Denied, _PERMISSION),
     -16000: ("SYS_MALLOC_ERR", ServerFault, ""),
     -18000: ("SYS_OUT_OF_FILE_DESC", Busy, ""),
@@ -204,9 +203,7 @@ def _of_network(error: OSError, what: str, host: str) -> TransferError:
 
     found = failure(error, what, host, begun=False)
     if isinstance(found, Misconfigured):
-        found.remedy = (
-            "name the certificate authority of this zone as irods_ssl_ca_certificate_file in the environment file"
-        )
+        found.remedy = "name the certificate authority of this zone as irods_ssl_ca_certificate_file in the environment file"
     return found
 
 

@@ -72,7 +72,11 @@ def path_of(location: Location, *, folder: bool = False) -> str:
     if len(parts) < 2 and not folder:
         raise _no_path(location, "this is a zone and not a data object")
     clean = "/" + "/".join(parts)
-    if len(clean.encode("utf-8", "surrogateescape")) > _PATH_MOST:
+    try:
+        encoded = clean.encode()
+    except UnicodeEncodeError:
+        raise _no_path(location, "a name in iRODS is text in UTF-8, and this one is not") from None
+    if len(encoded) > _PATH_MOST:
         raise _no_path(location, f"a path in iRODS has at most {_PATH_MOST} bytes")
     return clean
 

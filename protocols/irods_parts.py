@@ -12,19 +12,11 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from .errors import Broken, NotFound, TransferError, Unsupported
+from .errors import Broken, NotFound, ServerFault, TransferError, Unsupported
+from .irods_calls import library
 from .irods_catalogue import GOOD, noted, replicas
 from .irods_errors import CHECKSUM_MISMATCH, HIERARCHY_ERROR, LOCKED, Refused
-from .irods_messages import (
-    CREATE,
-    TRUNCATE,
-    WRITE_ONLY,
-    json_input,
-    json_output,
-    object_input,
-    opened_input,
-    texts_input,
-)
+from .irods_messages import CREATE, TRUNCATE, WRITE_ONLY, object_input, opened_input
 from .irods_names import path_of, shown_path
 from .irods_reader import CLOSE, OPEN, SEEK
 from .irods_writer import SUM_BYTES_PER_SECOND, WRITE, opened_for_writing, receipt_of, remove_begun
@@ -40,7 +32,6 @@ if TYPE_CHECKING:
     from .locations import Location
     from .values import Incoming, Receipt
 
-_ABOUT_OPEN, _CLOSE_ONE, _METADATA = 20_000, 20_004, 706
 _NOTE: Final = "wf-transfer-part"
 """The attribute under which parts are noted: token, size of parts, number, and the digest where it is known. It is gone
 when the object is whole."""
@@ -145,17 +136,18 @@ def _part(token: Token, number: int, sha256: str) -> Part:
 
 def _open(sessions: Sessions, token: Token, done: dict[int, Part], flags: int) -> _Begun:
     """Opens the object and leaves it open. The lock is not held: only one worker begins."""
+    from irods.message import JSON_Message  # type: ignore[import-untyped]
+
     path = path_of(token.location)
     wire = sessions.take(token.location, "write", f"cannot write {shown_path(path)}")
     try:
         resources = sessions.resource(token.location), sessions.login(token.location, "write").resource
         descriptor = _patiently_opened(wire, path, resources, token, flags)
         try:
-            _, message = wire.call(
-                _ABOUT_OPEN, json_input({"fd": descriptor}, plain=wire.version < (4, 2, 9))
-            )
-            about = json_output(message)
-        except (Refused, ValueError) as error:
+            with library(wire) as calls:
+                message = JSON_Message({"fd": descriptor}, wire.version)
+                about = calls.call("GET_FILE_DESCRIPTOR_INFO_APN", message).get_json_encoded_struct()
+        except (Refused, ServerFault) as error:
             wire.drop()
             raise _no_parts(path, error, wire) from None
         if flags & TRUNCATE:
@@ -220,7 +212,7 @@ def put(
             _write(wire, descriptor, offset, view)
         finally:
             if wire.usable:
-                wire.call(_CLOSE_ONE, _closing_one(descriptor))
+                _close_one(wire, descriptor)
         hexadecimal = sha256.hex() if sha256 is not None else ""
         _note(wire, path, f"{token.name} {token.part} {number} {hexadecimal}".rstrip(), begun)
     except Refused as refused:
@@ -238,24 +230,31 @@ def _write(wire: Wire, descriptor: int, offset: int, view: memoryview) -> None:
     wire.answer()
 
 
-def _closing_one(descriptor: int) -> bytes:
+def _close_one(wire: Wire, descriptor: int) -> None:
     """Of several handles: the catalogue is left alone, which the last one sees to."""
+    from irods.message import JSON_Message
+
     nothing = dict.fromkeys(("send_notification", "update_size", "update_status", "compute_checksum"), False)
-    return json_input({"fd": descriptor, **nothing})
+    with library(wire) as calls:
+        calls.call("REPLICA_CLOSE_APN", JSON_Message({"fd": descriptor, **nothing}, wire.version))
 
 
 def _note(wire: Wire, path: str, value: str, begun: _Begun) -> None:
     """Who may not write metadata can write the object all the same; only no later process goes on with it."""
+    from irods.meta import iRODSMeta  # type: ignore[import-untyped]
+    from irods.models import DataObject  # type: ignore[import-untyped]
+
     with suppress(Refused):
-        wire.call(_METADATA, texts_input(b"ModAVUMetadataInp_PI", 0, 10, ["add", "-d", path, _NOTE, value]))
+        with library(wire) as calls:
+            calls.metadata.add(DataObject, path, iRODSMeta(_NOTE, value))
         begun.noted = True
 
 
 def _forget_notes(wire: Wire, path: str) -> None:
-    with suppress(Refused):
-        wire.call(
-            _METADATA, texts_input(b"ModAVUMetadataInp_PI", 0, 10, ["rmw", "-d", path, _NOTE, "%", "%"])
-        )
+    from irods.message import MetadataRequest
+
+    with suppress(Refused), library(wire) as calls:
+        calls.call("MOD_AVU_METADATA_AN", MetadataRequest("rmw", "-d", path, _NOTE, "%", "%"))
 
 
 def finish(sessions: Sessions, token: Token, digests: tuple[Digest, ...]) -> Receipt:

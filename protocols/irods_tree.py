@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .errors import LocalRefused
+from .irods_calls import library
 from .irods_catalogue import absent, good_replica, is_collection, make_collection, replicas
 from .irods_errors import Refused
-from .irods_messages import collection_input, object_input
 from .irods_names import shown_path
-from .irods_writer import UNLINK
 from .values import Entry
 
 TYPE_CHECKING = False
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from .irods_wire import Wire
 
-_REMOVE_COLLECTION: Final = 679
 _LONG: Final = 3600.0
 """Seconds that a server may need to remove a collection with all that is in it, between two signs of life."""
 
@@ -57,7 +55,8 @@ def remove(wire: Wire, path: str, recursive: bool) -> None:
     if path.count("/") < 2:
         raise LocalRefused(f"cannot remove {shown_path(path)}: it is a zone", remedy="name what to remove")
     try:
-        wire.call(UNLINK, object_input(path, {"forceFlag": ""}))
+        with library(wire) as calls:
+            calls.data_objects.unlink(path, force=True)
         return
     except Refused as refused:
         if not is_collection(wire, path):
@@ -71,8 +70,8 @@ def remove(wire: Wire, path: str, recursive: bool) -> None:
             remedy='ask for a recursive removal (rm -r; in a batch "recursive": true)',
         )
     try:
-        keywords = {"recursiveOpr": "", "forceFlag": ""}
-        wire.call(_REMOVE_COLLECTION, collection_input(path, keywords), patience=_LONG)
+        with library(wire, _LONG) as calls:
+            calls.collections.remove(path, recurse=True, force=True)
     except Refused as refused:
         if not refused.absent:
             raise

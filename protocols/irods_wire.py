@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from .connection import Closed, failure
 from .errors import Broken, ServerFault, Stopped, TransferError
+from .irods_calls import choose_parser
 from .irods_errors import Refused, error_of
-from .irods_messages import error_text, header, parse_header
+from .irods_messages import header, parse_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 4096
 """Bytes that are received before it is known how long an answer is: most answers are shorter."""
-_MESSAGE_MOST: Final = 64 << 20
+_MESSAGE_MOST: Final = 16 << 20
 _HEADER_MOST: Final = 4096
-_PROGRESS: Final = 99_999_996
-_PROGRESS_SEEN: Final = (99_999_997).to_bytes(4, "big")
 
 
 class Wire:
@@ -35,7 +34,6 @@ class Wire:
         "_end",
         "_owed",
         "_start",
-        "_what",
         "client",
         "connection",
         "context",
@@ -43,10 +41,10 @@ class Wire:
         "left",
         "logged_in",
         "presented",
-        "quote",
         "session",
         "usable",
         "version",
+        "what",
         "with_ticket",
         "zone",
     )
@@ -63,7 +61,6 @@ class Wire:
         self.host = connection.peer
         self.usable = True
         self.version: tuple[int, ...] = ()
-        self.quote = b"'"
         self.zone = ""
         """The one of the login."""
         self.with_ticket = False
@@ -73,13 +70,13 @@ class Wire:
         """Bytes of the present answer that were not taken yet."""
         self._owed = 0
         """Answers to requests that nobody waited for."""
-        self._what = f"cannot talk to {self.host}"
+        self.what = f"cannot talk to {self.host}"
         self._ahead = memoryview(bytearray(_AHEAD))
         self._start = self._end = 0
 
     def about(self, what: str) -> None:
         """What is being done to what, `cannot read ...`: every error begins so."""
-        self._what = what
+        self.what = what
 
     # --- calls
 
@@ -98,7 +95,7 @@ class Wire:
             self._take_owed()
         if self.left:
             self.drop()
-            raise ServerFault(f"{self._what}: the answer was longer than what was asked for", host=self.host)
+            raise ServerFault(f"{self.what}: the answer was longer than what was asked for", host=self.host)
         self.send([header(b"RODS_API_REQ", len(message), size, number), message, *pieces])
 
     def _take_owed(self) -> None:
@@ -119,12 +116,9 @@ class Wire:
     def answer(self, *, patience: float = 0.0) -> tuple[int, bytes]:
         """The result and the message of the next answer; its bytes, `left` of them, are to be taken by `receive`."""
         head, message, error = self.frame(patience)
-        while head.number == _PROGRESS:
-            self.send([_PROGRESS_SEEN])
-            head, message, error = self.frame(patience)
         self.left = head.bytes
         if head.number < 0:
-            raise Refused(head.number, error_text(error) if error else "")
+            raise Refused(head.number, self._words(error) if error else "")
         return head.number, message
 
     def frame(self, patience: float = 0.0) -> tuple[Header, bytes, bytes]:
@@ -141,7 +135,16 @@ class Wire:
             return head, self._take(head.message), self._take(head.error)
         except ValueError as error:
             self.drop()
-            raise ServerFault(f"{self._what}: {error}: is that an iRODS server?", host=self.host) from None
+            raise ServerFault(f"{self.what}: {error}: is that an iRODS server?", host=self.host) from None
+
+    def _words(self, error: bytes) -> str:
+        """What the server says about a code; that it cannot be understood is no error of its own."""
+        from irods.message import Error, iRODSMessage  # type: ignore[import-untyped]
+
+        with suppress(Exception):
+            choose_parser(error, self.version)
+            return str(iRODSMessage(msg=error).get_main_message(Error).RErrMsg_PI[0].msg or "")
+        return ""
 
     def receive(self, view: memoryview) -> int:
         """Fills `view` with bytes of the present answer, as many as are left or fit; how many they were."""
@@ -212,7 +215,7 @@ class Wire:
             while not self.connection.readable(1.0):
                 if self.context.stop.is_set():
                     self.drop()
-                    raise Stopped(f"{self._what}: the run was stopped")
+                    raise Stopped(f"{self.what}: the run was stopped")
                 if monotonic() > until:
                     raise TimeoutError(f"no answer for {patience:.0f} s")
         except OSError as error:
@@ -220,12 +223,12 @@ class Wire:
 
     def _insist_on_usable(self) -> None:
         if not self.usable:
-            raise Broken(f"{self._what}: the connection was lost before", host=self.host)
+            raise Broken(f"{self.what}: the connection was lost before", host=self.host)
 
     def _lost(self, error: OSError) -> TransferError:
         begun = self.connection.heard
         self.drop()
-        return failure(error, self._what, self.host, begun=begun)
+        return failure(error, self.what, self.host, begun=begun)
 
     # --- ends
 
@@ -241,7 +244,7 @@ class Wire:
         return self.usable
 
     def error(self, refused: Refused, what: str = "") -> TransferError:
-        return error_of(refused, what or self._what, self.host, presented=self.presented)
+        return error_of(refused, what or self.what, self.host, presented=self.presented)
 
     def drop(self) -> None:
         """Ends the connection as it is: what is open for writing becomes stale at the server."""

@@ -8,6 +8,7 @@ The server computes the checksum of what it stored when the object is closed.
 from __future__ import annotations
 
 from .errors import Broken, Denied, LocalRefused, NoSpace, NotFound, ServerFault, TransferError
+from .irods_calls import library
 from .irods_catalogue import GOOD, is_collection, make_collection, other_zone, replicas
 from .irods_errors import CHECKSUM_MISMATCH, HIERARCHY_ERROR, LOCKED, UNKNOWN_COLLECTION, Refused
 from .irods_messages import CREATE, TRUNCATE, WRITE_ONLY, object_input, opened_input
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .locations import Location
     from .values import Incoming
 
-WRITE, UNLINK = 676, 615
+WRITE: Final = 676
 SUM_BYTES_PER_SECOND: Final = 20e6
 """A server that is slow at computing checksums; how long one may take is reckoned with it."""
 _LEAVES: Final = 20
@@ -255,7 +256,8 @@ def remove_begun(wire: Wire, path: str) -> None:
     """Removes an object whose writer has gone; the server may need a moment to notice. Raises Refused."""
     for attempt in range(_LEAVES):
         try:
-            wire.call(UNLINK, object_input(path, {"forceFlag": ""}))
+            with library(wire) as calls:
+                calls.data_objects.unlink(path, force=True)
             return
         except Refused as refused:
             if refused.absent:

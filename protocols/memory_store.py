@@ -422,7 +422,8 @@ class MemoryStore:
             left = server.copies.setdefault(handle, server.manners.copy_steps) - 1
             server.copies[handle] = left
             if left > 0:
-                return CopyStep(None, handle, server.manners.copy_pause)
+                there = len(stored.data) * (server.manners.copy_steps - left) // server.manners.copy_steps
+                return CopyStep(None, handle, server.manners.copy_pause, there)
             data = bytearray(stored.data)
             server.damage(destination.path, data, 0, written=True)
             server.put(destination.path, data)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .capability import Shape
-from .errors import LocalRefused, NotFound, TransferError
+from .errors import LocalRefused, NotFound, Oversized, TransferError
 from .locations import parse_location
 from .memory_store import MemoryStore
 from .values import Receipt, TaskProgress
@@ -54,6 +54,8 @@ class MemoryService:
         self.prepared = 0
         self.local_folder = ""
         """Where the service reaches local files; empty: nowhere."""
+        self.items_most = 1 << 30
+        """Tasks of more items are refused as too large."""
         self.pause = 0.0
         """Seconds that the engine is asked to wait between two questions."""
 
@@ -100,6 +102,8 @@ class MemoryTaskStore(MemoryStore):
             for number, task in enumerate(tasks):
                 if task.submission == submission:
                     return str(number)
+            if len(group.items) > self._service.items_most:
+                raise Oversized(f"{self._server.name}: {len(group.items)} items are too many for one task")
             tasks.append(MemoryTask(submission, group))
             return str(len(tasks) - 1)
 

@@ -14,6 +14,7 @@ from .errors import (
     NotFound,
     ServerFault,
     TransferError,
+    TurnedAway,
     Unreachable,
     Unsupported,
 )
@@ -98,7 +99,7 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
     ),
     (
         r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner",
-        Unreachable,
+        TurnedAway,
         _DROPPED,
     ),
     (

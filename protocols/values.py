@@ -40,6 +40,8 @@ class Incoming(NamedTuple):
     resume: bool = False
     """The source has a strong version, which is part of the token, and can be read from its middle: what an earlier
     process left under this token may be gone on with. `size` is known then."""
+    expected: bool = False
+    """Somebody knows the digest of the whole: a store whose service tells none looks at what it holds, before it publishes it."""
 
 
 class Receipt(NamedTuple):
@@ -66,7 +68,10 @@ class Traits(NamedTuple):
 
 
 class CopyStep(NamedTuple):
-    """One step of a third-party copy: done when `receipt` is there, else call again after `again` seconds."""
+    """One step of a third-party copy: done when `receipt` is there, else call again after `again` seconds.
+
+    `bytes` are those of the object that are there by now, all steps together, as far as the service tells.
+    """
 
     receipt: Receipt | None
     handle: str = ""

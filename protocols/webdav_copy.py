@@ -157,4 +157,4 @@ def _third_party(
         if visit.answer.status in _NO_SUCH_COPY:
             raise Unsupported(error.what, host=error.host)
         raise error
-    await_end(visit, insist=True, patience=_PATIENCE * store.stall)
+    await_end(visit, insist=True, patience=_PATIENCE * store.stall, moved=store.moved)

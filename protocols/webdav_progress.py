@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import Broken, NotFound, ServerFault, TransferError, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from .http_visit import Visit
@@ -24,14 +24,17 @@ _BYTES: Final = re.compile(r"[0-9]{1,18}")
 _STATUS_TOLD: Final = re.compile(r"\b([45][0-9]{2})\b")
 
 
-def await_end(visit: Visit, *, insist: bool, patience: float = 0.0) -> None:
+def await_end(
+    visit: Visit, *, insist: bool, patience: float = 0.0, moved: Callable[[int], None] | None = None
+) -> None:
     """Returns when the server says `success`; without `insist` also at the end of a body that says neither that nor `failure`.
 
     Raises NotFound and Unsupported for `failure`, Broken for a body that ends without a last word, and for a copy that for
-    `patience` seconds, if any, is where it was: a server that waits for another one goes on telling so.
+    `patience` seconds, if any, is where it was: a server that waits for another one goes on telling so. `moved` is told
+    how many bytes are there whenever there are more.
     """
     last = ""
-    progress = _Progress(patience)
+    progress = _Progress(patience, moved)
     try:
         for line in _lines(visit):
             words = line.strip()
@@ -58,8 +61,9 @@ def await_end(visit: Visit, *, insist: bool, patience: float = 0.0) -> None:
 class _Progress:
     """How many bytes of all stripes are there, and since when no more have come."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, tell: Callable[[int], None] | None) -> None:
         self._patience = patience
+        self._tell = tell
         self._stripes: dict[str, int] = {}
         self._stripe = ""
         self._since = time.monotonic()
@@ -78,6 +82,8 @@ class _Progress:
             if count > self._stripes.get(self._stripe, 0) and len(self._stripes) < _STRIPES_MOST:
                 self._stripes[self._stripe] = count
                 self._since = time.monotonic()
+                if self._tell is not None:
+                    self._tell(self.moved)
         return 0 < self._patience < time.monotonic() - self._since
 
 

@@ -14,7 +14,7 @@ from .webdav_names import above, as_folder, beside, over_http, split
 from .wire import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Final
 
     from .exchange import Answer
@@ -73,6 +73,11 @@ class WebdavRequests(WebRequests):
     """
 
     _servers: dict[Origin, Known]
+
+    @property
+    def moved(self) -> Callable[[int], None]:
+        """Told how many bytes a copy has made (`Context.moved`)."""
+        return self._context.moved
 
     @property
     def stall(self) -> float:

@@ -6,16 +6,17 @@ error here, and each process has one credential. The digest is computed here, in
 
 from __future__ import annotations
 
-from .errors import LocalRefused, NotFound, Unreachable, Unsupported
+from .errors import LocalRefused, Unreachable, Unsupported
 from .values import Entry
-from .xrootd_digest import ALGORITHMS, cheapest, checksum, offered
+from .xrootd_digest import cheapest, checksum
 from .xrootd_errors import EXISTS, Status, error_of_status
-from .xrootd_link import Links
+from .xrootd_links import Links
 from .xrootd_login import Flavor
 from .xrootd_names import SIZE, entry_of, is_directory, place_of
 from .xrootd_partial import open_partial, partials_in, remove_stale
 from .xrootd_reader import open_reader
-from .xrootd_tree import entries, remove_name, remove_tree
+from .xrootd_service import ALGORITHMS, everywhere, told
+from .xrootd_tree import entries, found_there, remove_one
 from .xrootd_writer import XrootdWriter
 
 TYPE_CHECKING = False
@@ -42,7 +43,6 @@ class XrootdStore:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._links = Links(context)
-        self._offered: dict[str, tuple[str, ...]] = {}
         self._partials: dict[tuple[str, str], dict[str, float]] = {}
 
     # --- bytes
@@ -69,17 +69,11 @@ class XrootdStore:
             if incoming.resume and known:
                 remove_stale(link, final, incoming.token, known)
             partial = open_partial(link, final, incoming)
-            algorithms = cheapest(self._algorithms(link, final), incoming.size or 0)
+            algorithms = cheapest(told(link, final).algorithms, incoming.size or 0)
             return XrootdWriter(link, self._links, location, final, partial, incoming, algorithms)
 
         flavor = Flavor.WIDE if (incoming.size or 0) >= _WIDE_FROM else Flavor.PLAIN
         return self._links.run(location, "write", what, opened, flavor=flavor)
-
-    def _algorithms(self, link: Link, place: Place) -> tuple[str, ...]:
-        found = self._offered.get(place.server)
-        if found is None:
-            found = self._offered[place.server] = offered(link, place)
-        return found
 
     def has_partial(self, location: Location, mark: str) -> bool:
         """What this run leaves is not looked for: one listing of a folder serves all its files."""
@@ -110,14 +104,14 @@ class XrootdStore:
     def list(self, location: Location, *, recursive: bool) -> Iterator[Entry]:
         folder, what = place_of(location), f"cannot list {location.shown}"
 
-        def found(link: Link) -> Link:
+        def found(link: Link) -> tuple[Link, list[Place]]:
             if not is_directory(link.call("stat", folder.server, folder.target)):
                 raise LocalRefused(f"{what}: it is no folder", remedy="name a folder")
-            return link
+            return link, everywhere(link, folder)
 
-        link = self._links.run(location, "read", what, found)
+        link, folders = self._links.run(location, "read", what, found)
         try:
-            yield from entries(link, folder, recursive)
+            yield from entries(link, folders, recursive, what)
         except Status as status:
             raise error_of_status(status, what, link.host, Unreachable) from None
 
@@ -140,17 +134,16 @@ class XrootdStore:
         place, what = place_of(location), f"cannot remove {location.shown}"
 
         def removed(link: Link) -> None:
-            if not is_directory(link.call("stat", place.server, place.target)):
-                remove_name(link, place)
-            elif not recursive:
+            facts = found_there(link, place)
+            if facts is None:
+                return
+            is_folder = is_directory(facts)
+            if is_folder and not recursive:
                 raise LocalRefused(f"{what}: it is a folder", remedy="ask for `recursive`")
-            else:
-                remove_tree(link, place)
+            for here in everywhere(link, place):
+                remove_one(link, here, is_folder, what)
 
-        try:
-            self._links.run(location, "write", what, removed)
-        except NotFound:
-            return
+        self._links.run(location, "write", what, removed)
 
     def digest(self, location: Location, algorithm: str) -> Digest | None:
         if algorithm not in ALGORITHMS:
@@ -161,7 +154,7 @@ class XrootdStore:
 
         def asked(link: Link) -> Digest | None:
             size = link.call("stat", place.server, place.target)[SIZE]
-            if algorithm not in self._algorithms(link, place):
+            if algorithm not in told(link, place).algorithms:
                 return None
             return checksum(link, place, algorithm, size)
 

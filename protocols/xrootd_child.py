@@ -20,6 +20,7 @@ from .xrootd_streams import (
     REGION,
     REGIONS,
     SLOT,
+    UNSPEAKABLE,
     Failed,
     Pieces,
     Reading,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _LONG: Final = 60_000
 """Seconds; the parent knows better how long is too long."""
+_INVALID_RESPONSE: Final = 303
+_BY_NAME: Final = 0x100
+"""`kXR_prefname` (XProtocol.hh): servers by their names, which their certificates have, where those are known."""
 
 
 class Line:
@@ -109,8 +113,20 @@ class Child:
         return _facts(checked(self._system(server).stat(path)))
 
     def do_list(self, server: str, path: str) -> list[Any]:
-        found = checked(self._system(server).dirlist(path, self._flags.DirListFlags.STAT))
+        try:
+            found = checked(self._system(server).dirlist(path, self._flags.DirListFlags.STAT))
+        except (SystemError, UnicodeDecodeError):  # what the bindings make of a name that they cannot decode
+            raise Failed([UNSPEAKABLE, 0, "in it is a name that is not UTF-8"]) from None
+        except Refused as refused:
+            if refused.fields[0] == _INVALID_RESPONSE:
+                raise Failed([UNSPEAKABLE, 0, "in it seems to be a name with a line break"]) from None
+            raise
         return [[entry.name, _facts(entry.statinfo) if entry.statinfo else None] for entry in found]
+
+    def do_locate(self, server: str, path: str) -> list[str]:
+        """The addresses of the servers that have it, not of those that only know where it is."""
+        found = checked(self._system(server).deeplocate(path, self._flags.OpenFlags.NONE | _BY_NAME))
+        return [place.address for place in found]
 
     def do_mkdir(self, server: str, path: str, mode: int) -> None:
         checked(self._system(server).mkdir(path, self._flags.MkDirFlags.MAKEPATH, mode))

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from .context import Context
     from .locations import Location
-    from .xrootd_link import Link, Links
+    from .xrootd_link import Link
+    from .xrootd_links import Links
     from .xrootd_names import Place
 
 _ALGORITHM: Final = "adler32"
 _SLOWEST: Final = 1e6
 """Bytes per second that two servers move at least, where they do not tell how far they are."""
+_LEAST: Final = 10.0
+"""Seconds: the servers take two or three even for an empty file, and say nothing meanwhile."""
 _NO_SUCH_COPY: Final = frozenset({9, 13, 15, 203, 204, 206, 400})
 """Codes of the library after which the bytes had better stream: the streams tell what is really wrong. 400: a server refused."""
 _FULL: Final = frozenset({3009, 3021})
@@ -86,7 +89,7 @@ def _insist_on_copies(link: Link, final: Place, what: str) -> None:
 def _asked(link: Link, source: Place, partial: Place, facts: list[Any], what: str) -> None:
     file, region = link.open_file()
     try:
-        link.call("copy", file, source.url, partial.url, seconds=facts[SIZE] / _SLOWEST)
+        link.call("copy", file, source.url, partial.url, seconds=_LEAST + facts[SIZE] / _SLOWEST)
     except Status as status:
         if status.code in _NO_SUCH_COPY and status.number not in _FULL:
             raise Unsupported(f"{what}: {status.text}", host=link.host) from None

@@ -1,4 +1,4 @@
-"""Checksums that XRootD servers compute: which ones a server has, and what they are of a file."""
+"""Checksums that XRootD servers compute: which one a file is compared by, and what it is."""
 
 from __future__ import annotations
 
@@ -13,23 +13,10 @@ if TYPE_CHECKING:
     from .xrootd_link import Link
     from .xrootd_names import Place
 
-ALGORITHMS: Final = ("adler32", "crc32c", "md5")
-"""What servers may be asked for. The first is the one that nearly all have."""
 _LARGE: Final = 16 << 20
 """Bytes from which it is worth loading a faster checksum than adler32."""
 _SLOWEST: Final = 10e6
 """Bytes per second that a server reads and sums at least."""
-
-
-def offered(link: Link, place: Place) -> tuple[str, ...]:
-    """The algorithms that the server says it has, ours to name first (`0:adler32,1:md5`); none where it says nothing."""
-    try:
-        text: str = link.call("config", place.server, "chksum")
-    except Status:
-        return ()
-    names = (item.rpartition(":")[2] for item in text.strip().split(","))
-    there = {name for item in names if (name := canonical_algorithm(item))}
-    return tuple(name for name in ALGORITHMS if name in there)
 
 
 def cheapest(there: tuple[str, ...], size: int) -> tuple[str, ...]:

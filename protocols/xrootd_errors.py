@@ -22,6 +22,7 @@ from .errors import (
     Unreachable,
     Unsupported,
 )
+from .xrootd_streams import UNSPEAKABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,8 +118,10 @@ def error_of_status(
     """The error for a failed `what`; `kind` is what a broken connection means there."""
     from ..credentials.redaction import printable
 
-    words = " ".join(printable(_without_frame(status.text)).split())
+    words = printable(" ".join(_without_frame(status.text).split()))
     error = _kind_of(status, kind)(f"{what}: {words}" if words else what, host=host)
+    if status.code == UNSPEAKABLE:
+        error.remedy = "rename it at the server"
     if isinstance(error, Misconfigured) and status.code == _TLS:
         error.remedy = (
             "check that this server speaks TLS, and that its certificate is signed by an authority that "
@@ -129,7 +132,9 @@ def error_of_status(
 
 def _kind_of(status: Status, kind: type[TransferError]) -> type[TransferError]:
     if status.code == -1:
-        return LocalRefused if status.text.startswith("UnicodeEncodeError") else ServerFault
+        return ServerFault
+    if status.code == UNSPEAKABLE:
+        return LocalRefused
     if status.code in _FAULTS_OF_A_CONNECTION:
         return kind
     if status.code == _TLS:

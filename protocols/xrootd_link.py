@@ -16,7 +16,7 @@ import time
 from collections import deque
 
 from .errors import Broken, Misconfigured, MissingExtra, ServerFault, Stopped, TransferError, Unreachable
-from .xrootd_errors import Status, error_of_status
+from .xrootd_errors import Status
 from .xrootd_login import Flavor, Login
 from .xrootd_streams import REGION, REGIONS
 
@@ -24,22 +24,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     import subprocess
-    from collections.abc import Callable, Iterator
-    from typing import Any, Final, TypeVar
+    from collections.abc import Iterator
+    from typing import Any, Final
 
     from ..credentials.kinds import Credential
     from .context import Context
-    from .locations import Location
 
-    T = TypeVar("T")
+    from .xrootd_service import Told
 
 _TICK: Final = 1.0
+LAST_WORDS_SECONDS: Final = 5.0
 _START_SECONDS: Final = 60.0
 """How long the process may take to load the library, on a machine that is busy."""
-_LAST_WORDS_SECONDS: Final = 5.0
-_KEPT: Final = 4
-"""Processes of one worker, each with another credential, at most."""
-_REFUSED_LOGIN: Final = frozenset({203, 204})
+_FRAME_MOST: Final = 1 << 30
+"""Bytes; a folder of a million names is a tenth of that."""
 _PROGRAM: Final = "from wf.protocols.xrootd_child import main; main()"
 
 
@@ -58,6 +56,8 @@ class Link:
         self.dead = False
         self.unanswered = False
         """Something was asked and not waited for: it may hang."""
+        self.told: dict[str, Told] = {}
+        """What each server has said of itself."""
         self._next = 0
         self._held = bytearray()
         self._answers: dict[int, list[Any]] = {}
@@ -159,7 +159,7 @@ class Link:
     def _silence(self) -> float:
         """Seconds after which a silence is the end."""
         if self._quiet:
-            return min(_LAST_WORDS_SECONDS, self._context.stall)
+            return min(LAST_WORDS_SECONDS, self._context.stall)
         return (
             self._context.stall if self._kind is Broken else max(self._context.connect, self._context.stall)
         )
@@ -188,11 +188,21 @@ class Link:
         begin, total = 0, len(held)
         while total - begin >= 4:
             end = begin + 4 + int.from_bytes(held[begin : begin + 4], "big")
+            if end - begin > _FRAME_MOST:
+                raise self._babbles()
             if end > total:
                 break
-            self._sort(json.loads(bytes(held[begin + 4 : end])))
+            try:
+                self._sort(json.loads(bytes(held[begin + 4 : end])))
+            except (ValueError, TypeError, LookupError):
+                raise self._babbles() from None
             begin = end
         del held[:begin]
+
+    def _babbles(self) -> TransferError:
+        """The error for a process that says what no frame is; it is ended."""
+        self.kill()
+        return Broken(f"{self._what}: the process with the XRootD library talks nonsense", host=self.host)
 
     def _sort(self, frame: list[Any]) -> None:
         number = frame[0]
@@ -305,76 +315,3 @@ def _started(
         theirs.close()
     ours.settimeout(_START_SECONDS)
     return process, ours
-
-
-class Links:
-    """The processes of one worker, one for each credential and flavor."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._links: dict[tuple[Credential, Flavor], Link] = {}
-
-    def _of(self, location: Location, credential: Credential, flavor: Flavor) -> Link:
-        key = credential, flavor
-        found = self._links.pop(key, None)
-        if found is None or found.dead:
-            if len(self._links) >= _KEPT:
-                self._links.pop(next(iter(self._links))).close()
-            found = Link(self._context, credential, location.endpoint, flavor)
-        self._links[key] = found  # the one that was used last is the last one
-        found.host = location.endpoint
-        return found
-
-    def run(
-        self,
-        location: Location,
-        purpose: str,
-        what: str,
-        act: Callable[[Link], T],
-        kind: type[TransferError] = Unreachable,
-        flavor: Flavor = Flavor.PLAIN,
-    ) -> T:
-        """What `act` returns; a Status that it raises is mapped. A login that was refused is tried again with a newer credential."""
-        link = self._of(location, self._context.credential(location, purpose), flavor)
-        link.about(what, kind)
-        try:
-            return act(link)
-        except Status as status:
-            again = self._renewed(location, purpose, link, status, flavor)
-            if again is None:
-                raise error_of_status(status, what, link.host, kind) from None
-        again.about(what, kind)
-        try:
-            return act(again)
-        except Status as status:
-            raise error_of_status(status, what, again.host, kind) from None
-
-    def _renewed(
-        self, location: Location, purpose: str, link: Link, status: Status, flavor: Flavor
-    ) -> Link | None:
-        if status.code not in _REFUSED_LOGIN:
-            return None
-        newer = self._context.renew(location, purpose, link.credential)
-        if newer is None or newer == link.credential:
-            return None
-        return self._of(location, newer, flavor)
-
-    def last_words(self, location: Location, act: Callable[[Link], None]) -> None:
-        """Does `act` within seconds, whether the run was stopped or the process is gone. Never raises."""
-        try:
-            credential = self._context.credential(location, "write")
-            link = Link(self._context.for_last_words(_LAST_WORDS_SECONDS), credential, location.endpoint)
-        except (TransferError, OSError):
-            return
-        link.hurry(True)
-        try:
-            act(link)
-        except (TransferError, Status):
-            return
-        finally:
-            link.close()
-
-    def close(self) -> None:
-        for link in self._links.values():
-            link.close()
-        self._links.clear()

@@ -69,10 +69,23 @@ def place_of(location: Location) -> Place:
             f"{location.shown}: XRootD servers list names one a line, so none may contain a newline",
             remedy="choose another name",
         )
+    if not _is_utf8(location.path):
+        raise LocalRefused(
+            f"{location.shown}: names at XRootD servers are UTF-8, and this one is not",
+            remedy="choose another name",
+        )
     member = ""
     if _UNZIP in opaque:
         member, opaque = _member_of(opaque)
     return Place(f"{location.scheme}://{location.host}/", "/" + path.lstrip("/"), opaque, member)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _member_of(opaque: str) -> tuple[str, str]:

@@ -13,13 +13,15 @@ import time
 from ..checksum.records import NamedTuple
 from .errors import TransferError
 from .values import MARK_DIGITS
-from .xrootd_errors import EXISTS, Status
+from .xrootd_errors import EXISTS, LOCKED, Status
 from .xrootd_names import MODIFIED, SIZE
+from .xrootd_service import everywhere
 from .xrootd_streams import REGION
+from .xrootd_tree import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Final
 
     from .values import Incoming
     from .xrootd_link import Link
@@ -53,7 +55,10 @@ def open_partial(link: Link, final: Place, incoming: Incoming) -> Partial:
             link.call("create", file, region, usual.url, mode)
             return Partial(usual, file, region)
         except Status as status:
-            if status.number != EXISTS:
+            if status.number not in (
+                EXISTS,
+                LOCKED,
+            ):  # locked: its writer has gone, and the server not yet noticed
                 raise
         found = _reopened(link, usual, file, region, incoming)
         if found is not None:
@@ -101,12 +106,12 @@ def trailer(held: int) -> bytes:
 def partials_in(link: Link, folder: Place) -> dict[str, float]:
     """The names of all partials in a folder, with their times; none if it cannot be listed."""
     try:
-        found: list[Any] = link.call("list", folder.server, folder.target)
+        found = listed(link, everywhere(link, folder))
     except Status:
         return {}
     return {
         name: facts[MODIFIED] if facts else time.time()
-        for name, facts in found
+        for name, facts in found.items()
         if name.startswith(".wf-") and name.endswith(".part") and len(name) == 25
     }
 

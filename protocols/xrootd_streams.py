@@ -22,6 +22,8 @@ SLOT: Final = 1 << 20
 SLOTS: Final = 8
 REGION: Final = SLOT * SLOTS
 REGIONS: Final = 8
+UNSPEAKABLE: Final = -2
+"""The code of a failure for a name that the protocol or the library cannot carry."""
 _PIECE_LEAST: Final = 128 << 10
 """Asked for in one request to begin with, so that a slow connection shows that it is alive."""
 _SOON: Final = 1.0

@@ -14,6 +14,7 @@ from .xrootd_digest import checksum
 from .xrootd_errors import ABSENT, EXISTS, Status, error_of_status
 from .xrootd_names import is_directory
 from .xrootd_partial import trailer
+from .xrootd_service import located, only_new_ones, told
 from .xrootd_streams import SLOT, SLOTS
 
 TYPE_CHECKING = False
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from .locations import Location
     from .values import Incoming
-    from .xrootd_link import Link, Links
+    from .xrootd_link import Link
+    from .xrootd_links import Links
     from .xrootd_names import Place
     from .xrootd_partial import Partial
 
@@ -238,8 +240,10 @@ def put_in_place(link: Link, partial: Place, final: Place, location: Location) -
     """Gives a finished partial its name. Raises TransferError."""
     what = f"cannot publish {location.shown}"
     link.about(what, Unreachable)
+    own = located(link, partial) if told(link, final).redirects else []
     try:
         _rename(link, partial, final)
+        only_new_ones(link, final, own)
     except Status as status:
         if _is_folder(link, final):
             raise LocalRefused(

@@ -43,6 +43,7 @@ ODD_VALUES: list[Any] = [
     *([], {}, [1], [None], [[]], [{"url": "a"}], {"url": "a"}, {"value": SHA}, {"type": "md5"}),
     *("", "x", "1", "-1", "+1", "1\n", "\u0661", "9" * 18, "9" * 19, "yes", "YES ", "no\n", "2", "tRUE"),
     *(SHA, SHA + "\n", SHA[:-1], "zz" * 32, "ab " * 32, *("0" * 2 * size for size in digest.SIZES.values())),
+    *("blake2b-7", "blake2b-256 "),
     *("sha256", "sha256 ", "sha512", "Md5", "md5\n", "crc99", "crc32", "mkdir", "transfer", "remove"),
     *("anchor", ["anchor"], ["anchor", 1.5]),
 ]
@@ -206,6 +207,16 @@ def test_they_agree_on_the_length_of_every_digest(algorithm: str) -> None:
             )
 
 
+@pytest.mark.parametrize(
+    "name", ["blake2b-8", "BLAKE2B-256", "blake2b504", "blake2b-7", "blake2b-520", "blake2b-"]
+)
+def test_they_agree_on_shortened_blake2b(name: str) -> None:
+    known = digest.canonical_algorithm(name)
+    size = digest.SIZES[known] if known else 8
+    for value in ("0" * 2 * size, "0" * 129, "0" * 130, "zz"):
+        compare(FULL_TRANSFER | {"checksum": {"type": name, "value": value}})
+
+
 def test_the_full_requests_are_good() -> None:
     assert [refusal([ANCHOR, whole]) for whole in FULL] == [""] * len(FULL)
     known = {key for whole in FULL for _, key in holders(whole)}
@@ -244,6 +255,7 @@ def test_they_agree_on_whole_documents(document: object) -> None:
         {"type": "remove", "target": {"url": "a", "recursive": 1}, "recursive": 0},
         {"type": "transfer", "src_urls": [{"url": "a"}], "dest_urls": [{"url": "b"}]}
         | {"size": 1, "attributes": {"size": 2}},
+        FULL_TRANSFER | {"attributes": {}, "checksum": {"type": "blake2b-256", "value": "00" * 31}},
     ],
 )
 def test_what_a_schema_cannot_say_is_left_to_the_reader(request_: object) -> None:

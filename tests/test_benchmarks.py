@@ -83,6 +83,14 @@ def test_what_a_command_used_is_its_own_and_its_output_is_checked(parts: dict[st
         measure.once(measure.Contender("failing", ("sh", "-c", "echo sorry >&2; exit 3")))
 
 
+def test_contenders_are_warmed_up_where_more_than_one_round_counts(parts: dict[str, Any]) -> None:
+    measure, seen = parts["measure"], []
+    one = measure.Contender("true", ("true",), before=lambda: seen.append(1))
+    assert len(measure.run([one], 1).samples["true"]) == len(seen) == 1
+    assert len(measure.run([one], 2).samples["true"]) == 2
+    assert len(seen) == 1 + 3
+
+
 def test_progress_is_shown_to_a_command_that_asks_for_a_terminal(parts: dict[str, Any]) -> None:
     measure = parts["measure"]
     measure.once(measure.Contender("test", ("test", "-t", "2"), terminal=True))
@@ -119,6 +127,14 @@ def test_notes_written_by_hand_outlive_the_next_run(parts: dict[str, Any]) -> No
     first = report.document([], [], quick=False, notes="The machine was busy.")
     assert report.notes_in(first) == "The machine was busy."
     assert report.notes_in(report.document([], [], quick=False)) == ""
+
+
+def test_what_others_wrote_behind_the_rows_outlives_the_next_run(parts: dict[str, Any]) -> None:
+    report = parts["report"]
+    theirs = "<!-- wf-checksum -->\n\ntheirs\n"
+    before = report.document([], [], quick=False, notes="ours") + theirs
+    assert report.others_in(before).strip() == theirs.strip()
+    assert report.others_in(report.document([], [], quick=False)) == ""
 
 
 def test_rows_are_kept_between_runs(parts: dict[str, Any], tmp_path: Path) -> None:

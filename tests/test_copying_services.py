@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from runs import QUICK, digest, execute, leftovers, sha256, streaming, transfer
+from runs import GUARD_SECONDS, QUICK, digest, execute, leftovers, sha256, streaming, transfer
 from wf.protocols import errors
 from wf.protocols.errors import End
 from wf.protocols.memory import FOREVER, Manners, MemoryServer
+from wf.protocols.memory_store import MemoryStore
 from wf.transfer.settings import Evidence, Settings
+from wf.transfer.sinks import NullSink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wf.protocols.locations import Location
     from wf.protocols.memory import Call
+    from wf.protocols.values import CopyStep
+    from wf.transfer.sinks import Progress
 
 SMALL = b"the bytes of a small file"
 BIG = bytes(range(256)) * 4096 * 3 + b"and some more"
@@ -287,6 +293,54 @@ def test_the_service_copies_by_itself(steps: int) -> None:
     assert server.count("copy") == steps
     assert server.count("stat", "/a") == 1
     assert len(server.copies) == 1, "one copy, asked about until it was done"
+
+
+def test_bytes_that_a_service_copies_show_while_it_does(server: MemoryServer) -> None:
+    server.put("/a", SMALL)
+    shown = threading.Event()
+
+    class Telling(MemoryStore):
+        def copy(self, source: Location, destination: Location, handle: str) -> CopyStep:
+            self._context.moved(3)
+            assert shown.wait(GUARD_SECONDS), "nobody was told"
+            return super().copy(source, destination, handle)
+
+    class Watching(NullSink):
+        def tick(self, progress: Progress) -> None:
+            if progress.bytes == 3:
+                shown.set()
+
+    declared = server.capability()
+    telling = declared._replace(implementation=lambda context: Telling(server, declared, context))
+    done = execute([transfer(0, server.location("/a"), server.location("/out"))], telling, sinks=[Watching()])
+
+    assert (done.exit, done[0].bytes) == (0, len(SMALL))
+
+
+def test_bytes_of_a_copy_in_steps_are_counted_once() -> None:
+    server = MemoryServer(manners=Manners(copy_steps=4))
+    server.put("/a", BIG)
+    shown = threading.Event()
+
+    class LastStepWaits(MemoryStore):
+        def copy(self, source: Location, destination: Location, handle: str) -> CopyStep:
+            if handle and server.copies[handle] == 1:
+                shown.wait(GUARD_SECONDS)
+            return super().copy(source, destination, handle)
+
+    class Watching(NullSink):
+        seen = 0
+
+        def tick(self, progress: Progress) -> None:
+            self.seen = progress.bytes
+            if progress.bytes >= len(BIG) * 3 // 4:
+                shown.set()
+
+    declared, watching = server.capability(), Watching()
+    waiting = declared._replace(implementation=lambda context: LastStepWaits(server, declared, context))
+    execute([transfer(0, server.location("/a"), server.location("/out"))], waiting, sinks=[watching])
+
+    assert watching.seen in (len(BIG) * 3 // 4, len(BIG))
 
 
 def test_the_digest_that_the_service_reports_satisfies_the_expectation(server: MemoryServer) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from runs import QUICK, execute, transfer
 from wf.protocols import errors
 from wf.protocols.memory import MemoryServer
+from wf.transfer.engine import CROWDED_OUT_MOST
 
 DATA = b"the data"
 FOREVER = 1_000_000
@@ -49,3 +51,30 @@ def test_requests_without_another_choice_wait_in_their_order() -> None:
 
     assert done.exit == 0
     assert [number for number in done.order if number % 2] == [1, 3, 5]
+
+
+@pytest.mark.parametrize("times", [CROWDED_OUT_MOST, FOREVER])
+def test_a_lone_request_that_is_turned_away_has_more_tries_than_one_that_fails(times: int) -> None:
+    server = MemoryServer()
+    server.put("/a", DATA)
+    server.fail("open_read", "/a", errors.TurnedAway("nobody is let in"), times=times)
+
+    done = execute(
+        [transfer(0, server.location("/a"), server.location("/out"))],
+        server,
+        settings=QUICK._replace(rounds=1),
+    )
+
+    assert server.count("open_read", "/a") == CROWDED_OUT_MOST + 1
+    assert done.exit == (0 if times == CROWDED_OUT_MOST else 75)
+    assert times != FOREVER or done[0].error.code == "busy"
+
+
+def test_a_lone_request_to_a_busy_server_has_its_rounds_and_no_more() -> None:
+    server = MemoryServer()
+    server.put("/a", DATA)
+    server.fail("open_read", "/a", errors.Busy("503"), times=FOREVER)
+
+    done = execute([transfer(0, server.location("/a"), server.location("/out"))], server, settings=QUICK)
+
+    assert (done.exit, server.count("open_read", "/a")) == (75, QUICK.rounds)

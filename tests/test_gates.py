@@ -37,6 +37,15 @@ def test_a_strike_cools_and_halves() -> None:
     assert not gate.cooling(100.0 + COOLING_FIRST)
 
 
+def test_who_is_turned_away_at_the_door_comes_again_and_the_endpoint_is_never_down() -> None:
+    gate, now = fresh(8, 64, 3), 100.0
+    for _ in range(20):
+        gate = struck(gate, began=now, now=now, retry_after=None, pause=0.25)
+        assert gate.cooling(now + 0.24) and not gate.cooling(now + 0.25) and not gate.down
+        now += 0.25
+    assert strike(gate, now).down, "another failure on top counts as ever"
+
+
 def test_a_limit_is_never_halved_to_nothing() -> None:
     assert strike(fresh(1, 64, 3), 1.0).limit == 1
 

@@ -20,6 +20,7 @@ from wf.protocols.errors import (
     NotFound,
     ServerFault,
     TransferError,
+    Undone,
     Unreachable,
     Unsupported,
 )
@@ -27,12 +28,13 @@ from wf.protocols.globus_documents import LABEL_MOST, document_of, label_of
 from wf.protocols.globus_errors import OF_ALL, PERMANENT, TRANSIENT, PathsInUse, Taken, kind_of, refusal
 from wf.protocols.globus_names import place_of
 from wf.protocols.globus_personal import Personal, allowed_by, twin_of
+from wf.protocols.globus_spellings import Spelled, is_spelled
 from wf.protocols.globus_tasks import group_of
 from wf.protocols.globus_verdict import (
     PATIENCE_SECONDS,
     Ended,
-    Fault,
-    faults_of,
+    Event,
+    events_of,
     hopeless,
     results_of,
     seconds_of,
@@ -225,27 +227,60 @@ def seconds_text(moment: float) -> str:
 
 def test_the_file_of_a_fault_is_read_out_of_its_details() -> None:
     odd = "/a b\nc/Command: x"
-    found = faults_of([event("FILE_NOT_FOUND", odd), event("STARTED", is_error=False), event("AUTH")])
-    assert [(fault.code, fault.path) for fault in found] == [("FILE_NOT_FOUND", odd), ("AUTH", "")]
+    found = events_of([event("FILE_NOT_FOUND", odd), event("STARTED", is_error=False), event("AUTH")])
+    assert [(fault.code, fault.path) for fault in found if fault.is_fault] == [
+        ("FILE_NOT_FOUND", odd),
+        ("AUTH", ""),
+    ]
     assert found[0].when == NOW
 
 
 def test_a_permanent_fault_ends_the_waiting_when_it_was_seen_again() -> None:
-    once = faults_of([event("PERMISSION_DENIED", "/f")])
+    once = events_of([event("PERMISSION_DENIED", "/f")])
     assert hopeless(once, NOW) == ()
     assert hopeless(once * 2, NOW) == once
-    other = faults_of([event("PERMISSION_DENIED", "/g")])
+    other = events_of([event("PERMISSION_DENIED", "/g")])
     assert hopeless(once + other, NOW) == ()
-    without_path = faults_of([event("QUOTA_EXCEEDED")])
+    without_path = events_of([event("QUOTA_EXCEEDED")])
     assert hopeless(without_path * 2, NOW) == () != hopeless(without_path * 3, NOW)
 
 
 @pytest.mark.parametrize("code", [*TRANSIENT, "UNKNOWN", "INTERNAL_ERROR", "ENDPOINT_ERROR", "NEVER_SEEN"])
 def test_a_fault_that_may_pass_is_waited_for_until_patience_ends(code: str) -> None:
-    recent = faults_of([event(code, "/f", NOW - number) for number in range(50)])
+    recent = events_of([event(code, "/f", NOW - number) for number in range(50)])
     assert hopeless(recent, NOW) == ()
-    long_ago = faults_of([event(code, "/f", NOW - number) for number in (0, PATIENCE_SECONDS + 1)])
+    long_ago = events_of([event(code, "/f", NOW - number) for number in (0, PATIENCE_SECONDS + 1)])
     assert hopeless(long_ago, NOW) == long_ago[:1]
+
+
+def test_a_fault_of_long_ago_is_past_where_the_task_went_on_since() -> None:
+    old = event("CONNECTION_RESET", "/f", NOW - PATIENCE_SECONDS - 5000)
+    new = event("CONNECTION_RESET", "/g", NOW - 1)
+    between = event("PROGRESS", "", NOW - 100, is_error=False)
+    assert hopeless(events_of([new, between, old]), NOW) == ()
+    assert hopeless(events_of([between, old]), NOW) == ()
+    ending = event("CANCELED", "", NOW, is_error=False)
+    assert [found.path for found in hopeless(events_of([ending, new, old]), NOW)] == ["/g"]
+
+
+@pytest.mark.parametrize(
+    ("told", "given", "same"),
+    [
+        ("/a/b", "/a/b", True),
+        ("/a/b", "/a//b", True),
+        ("/home/x/b", "/~/b", True),
+        ("/~/b", "/~//b", True),
+        ("/home/x/ab", "/~/b", False),
+        ("/home/x/b", "/b", False),
+    ],
+)
+def test_a_path_may_be_told_in_another_spelling(told: str, given: str, same: bool) -> None:
+    assert is_spelled(told, given) is same
+    assert (Spelled([(told, 1), ("/other", 2)]).get(given) == 1) is same
+
+
+def test_two_paths_that_may_both_be_meant_are_neither() -> None:
+    assert Spelled([("/home/x/b", 1), ("/home/y/b", 2)]).get("/~/b") is None
 
 
 def test_no_code_is_both_permanent_and_transient() -> None:
@@ -286,7 +321,7 @@ def ended(status: str = "SUCCEEDED", **more: Any) -> Ended:
         "fatal_error": more.pop("fatal", None),
         **more.pop("task", {}),
     }
-    return Ended(task, more.pop("copied", []), more.pop("skipped", []), more.pop("faults", ()))
+    return Ended(task, more.pop("copied", []), more.pop("skipped", []), more.pop("events", ()))
 
 
 def copied(name: str, **more: Any) -> dict[str, Any]:
@@ -342,18 +377,18 @@ def test_a_wrong_size_is_no_success() -> None:
 
 
 def test_the_file_that_a_task_was_cancelled_for_fails_and_the_others_are_tried_again() -> None:
-    faults = faults_of([event("PERMISSION_DENIED", "/b")] * 2)
+    faults = events_of([event("PERMISSION_DENIED", "/b")] * 2)
     fatal = {"code": "CANCELED", "description": "The task was canceled"}
-    end = ended("FAILED", fatal=fatal, copied=[copied("a")], faults=faults)
+    end = ended("FAILED", fatal=fatal, copied=[copied("a")], events=faults)
     found = results_of(copies("a", "b", "c"), end, NOW)
-    assert [type(result) for _, result in found] == [Receipt, Denied, Broken]
+    assert [type(result) for _, result in found] == [Receipt, Denied, Undone]
     assert isinstance(found[2][1], Broken) and found[2][1].later
 
 
 def test_a_digest_that_ended_the_task_fails_its_file_alone() -> None:
-    faults = faults_of([event("EXTERNAL_CHECKSUM_MISMATCH", "/b")])
+    faults = events_of([event("EXTERNAL_CHECKSUM_MISMATCH", "/b")])
     fatal = {"code": "EXTERNAL_CHECKSUM_MISMATCH", "description": "The checksum of /b is ..."}
-    assert kinds(copies("a", "b"), ended("FAILED", fatal=fatal, faults=faults)) == [Broken, Mismatch]
+    assert kinds(copies("a", "b"), ended("FAILED", fatal=fatal, events=faults)) == [Undone, Mismatch]
 
 
 def test_without_the_name_of_the_file_all_that_was_not_done_fails() -> None:
@@ -363,9 +398,9 @@ def test_without_the_name_of_the_file_all_that_was_not_done_fails() -> None:
 
 
 def test_a_full_quota_is_about_all_that_was_not_done() -> None:
-    faults = faults_of([event("QUOTA_EXCEEDED", "/b")])
+    faults = events_of([event("QUOTA_EXCEEDED", "/b")])
     fatal = {"code": "QUOTA_EXCEEDED", "description": "quota"}
-    end = ended("FAILED", fatal=fatal, copied=[copied("a")], faults=faults)
+    end = ended("FAILED", fatal=fatal, copied=[copied("a")], events=faults)
     assert kinds(copies("a", "b", "c"), end) == [Receipt, NoSpace, NoSpace]
 
 
@@ -387,12 +422,12 @@ def test_a_failed_task_is_a_failure_of_its_files(task: dict[str, Any], kind: typ
 
 def test_removals_are_done_together_and_fail_by_name() -> None:
     assert kinds(removals("a", "b"), ended()) == [Receipt, Receipt]
-    faults = faults_of([event("IS_A_DIRECTORY", "/b")] * 2)
-    end = ended("FAILED", fatal={"code": "CANCELED"}, faults=faults)
-    assert kinds(removals("a", "b"), end) == [Broken, LocalRefused]
-    inside = faults_of([event("PERMISSION_DENIED", "/b/in/it")] * 2)
-    end = ended("FAILED", fatal={"code": "CANCELED"}, faults=inside)
-    assert kinds(removals("a", "b", recursive=True), end) == [Broken, Denied]
+    faults = events_of([event("IS_A_DIRECTORY", "/b")] * 2)
+    end = ended("FAILED", fatal={"code": "CANCELED"}, events=faults)
+    assert kinds(removals("a", "b"), end) == [Undone, LocalRefused]
+    inside = events_of([event("PERMISSION_DENIED", "/b/in/it")] * 2)
+    end = ended("FAILED", fatal={"code": "CANCELED"}, events=inside)
+    assert kinds(removals("a", "b", recursive=True), end) == [Undone, Denied]
 
 
 CODES = st.sampled_from([*PERMANENT, *TRANSIENT, "UNKNOWN", ""])
@@ -413,7 +448,7 @@ def test_every_item_has_one_result_and_none_is_done_that_is_not_listed(
         status,
         copied=[copied(name) for name in done - missed],
         skipped=[{"source_path": f"/{name}", "error_code": "FILE_NOT_FOUND"} for name in missed],
-        faults=tuple(Fault(code, path, "", NOW) for code, path in faults),
+        events=tuple(Event(code, path, "", NOW) for code, path in faults),
         fatal={"code": fatal} if fatal else None,
         task={"files_transferred": len(done - missed)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from globus_tools import a_client, a_login, a_token, at, folders, globus, globus_context
 from servers.globus_service import GUEST, MAPPED, PERSONAL, GlobusService
+from wf.checksum.digest import Digest
 from wf.credentials.globus_tokens import TRANSFER_SERVER, Login, read_login, write_login
 from wf.credentials.kinds import Basic, Secret
 from wf.protocols.conformance_tools import begun, drained, within_guard, written
@@ -20,6 +22,7 @@ from wf.protocols.errors import (
     Mismatch,
     MissingCredential,
     NotFound,
+    Reach,
     ServerFault,
     Stopped,
     TransferError,
@@ -174,6 +177,41 @@ def test_lists_of_many_pages_are_read_to_the_end(globus: GlobusService, ends: En
     found = results(store, group, store.submit(group, store.prepare(group)))
     assert [isinstance(result, Receipt) for result in found] == [True] * 2_300 + [False] * 200
     assert all(isinstance(result, NotFound) for result in found[2_300:])
+
+
+@pytest.mark.parametrize("marker", ["7", "1{}"])
+def test_a_list_that_does_not_end_is_no_list(marker: str, globus: GlobusService, ends: Ends) -> None:
+    (ends.a / "f").write_bytes(b"x")
+    store, group = ends.store(), ends.copies("f")
+    handle = store.submit(group, store.prepare(group))
+    other = [{"source_path": "/x", "destination_path": "/y"}] * 1000
+    for number in range(30):
+        globus.rule("successful_transfers", fields={"DATA": other, "next_marker": marker.format(number)})
+    with pytest.raises(ServerFault, match="does not end"):
+        results(store, group, handle)
+    assert sum("successful_transfers" in one for one in globus.requests()) < 15
+
+
+def test_a_folder_whose_pages_are_all_the_same_is_no_folder(globus: GlobusService, ends: Ends) -> None:
+    entries = [{"DATA_TYPE": "file", "name": "f", "type": "file", "size": 1}]
+    globus.rule("/ls", fields={"has_next_page": True, "DATA": entries}, times=100)
+    with pytest.raises(ServerFault, match="same"):
+        list(ends.store().list(at(ends.source, "/"), recursive=False))
+
+
+def test_pages_that_are_smaller_than_asked_for_are_all_read(globus: GlobusService, ends: Ends) -> None:
+    for name in "abc":
+        (ends.a / name).write_bytes(b"x")
+    first = [{"DATA_TYPE": "file", "name": name, "type": "file", "size": 1} for name in "xy"]
+    globus.rule("/ls", fields={"has_next_page": True, "DATA": first})
+    found = [entry.path for entry in ends.store().list(at(ends.source, "/"), recursive=False)]
+    assert found == ["x", "y", "c"]
+
+
+def test_a_document_of_the_wrong_shape_is_the_services_fault(globus: GlobusService, ends: Ends) -> None:
+    globus.rule("/ls", fields={"DATA": ["f"]})
+    with pytest.raises(ServerFault):
+        list(ends.store().list(at(ends.source, "/"), recursive=False))
 
 
 def test_a_service_that_takes_no_size_of_pages_and_no_filter_is_asked_without(
@@ -418,7 +456,7 @@ def test_a_collection_without_https_says_what_can_be_done(
 
 def test_files_are_never_sent_without_tls(globus: GlobusService, ends: Ends) -> None:
     globus.settings(data_url=globus.url)
-    with pytest.raises(Unsupported, match="not https"):
+    with pytest.raises(Unsupported, match="no https server"):
         ends.store().open_read(at(ends.source, "/f"))
 
 
@@ -442,6 +480,33 @@ def test_what_arrived_short_is_not_published(globus: GlobusService, ends: Ends) 
         writer.commit(())
     writer.abort()
     assert list(ends.a.iterdir()) == []
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_an_upload_of_which_somebody_knows_the_digest_is_read_back_before_it_is_published(
+    expected: bool, globus: GlobusService, ends: Ends
+) -> None:
+    globus.rule("PUT /c/", flip=True)
+    store = ends.store()
+    writer = store.open_write(at(ends.destination, "/f"), Incoming(size=7, expected=expected))
+    writer.write(memoryview(b"content"))
+    digests = (digest_of(b"content"),)
+    if not expected:
+        assert writer.commit(digests) == Receipt(7)
+        return
+    with pytest.raises(Mismatch) as refused:
+        writer.commit(digests)
+    writer.abort()
+    assert refused.value.reach is Reach.ATTEMPT
+    assert list(ends.b.iterdir()) == []
+    writer = store.open_write(at(ends.destination, "/f"), Incoming(size=7, expected=True))
+    writer.write(memoryview(b"content"))
+    assert writer.commit(digests) == Receipt(7, digests=digests)
+    assert (ends.b / "f").read_bytes() == b"content"
+
+
+def digest_of(content: bytes) -> Digest:
+    return Digest("sha256", hashlib.sha256(content).digest())
 
 
 @pytest.mark.parametrize("large", [False, True])

@@ -26,6 +26,7 @@ from wf.protocols.errors import (
     NotFound,
     ServerFault,
     Stopped,
+    Unreachable,
     Unsupported,
 )
 from wf.protocols.irods import IrodsStore
@@ -431,6 +432,55 @@ def test_empty_parts_of_a_path_mean_nothing(alice: IrodsStore, zone: IrodsZone) 
     assert drained(alice.open_read(location)) == b"content"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["bell\x07", "return\r", "return\r\nand line", "tab\t ", "'", "`", "<&amp;>", "noncharacter\uffff"],
+)
+@pytest.mark.parametrize("version", ["rods5.0.2", "rods4.2.8"])
+def test_a_name_that_xml_cannot_hold_is_the_same_in_all_that_is_done_with_it(
+    name: str, version: str, tmp_path: Path
+) -> None:
+    with irods_zone(tmp_path / "zone", version=version) as zone:
+        alice = store(zone, tmp_path)
+        written(alice, at(zone, f"folder {name}/{name}"), DATA)
+        assert drained(alice.open_read(at(zone, f"folder {name}/{name}"))) == DATA
+        listed = [each.path for each in alice.list(parse_location(zone.url), recursive=True)]
+        assert listed == [f"folder {name}", f"folder {name}/{name}"]
+        alice.remove(at(zone, f"folder {name}"), recursive=True)
+        assert names(zone) == []
+
+
+def test_a_name_that_is_not_utf_8_is_refused(alice: IrodsStore, zone: IrodsZone) -> None:
+    location = at(zone, "caf\udce9")
+    for act in (lambda: alice.open_read(location), lambda: written(alice, location, b"x")):
+        error = refused(act, LocalRefused)
+        assert "UTF-8" in error.what and "\udce9" not in error.what
+    assert names(zone) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<!DOCTYPE a [<!ENTITY b "c">]><GenQueryOut_PI>&b;</GenQueryOut_PI>',
+        "<GenQueryOut_PI><rowCnt>",
+        "<GenQueryOut_PI><rowCnt>two</rowCnt></GenQueryOut_PI>",
+        "<GenQueryOut_PI><rowCnt>1</rowCnt><attriCnt>1</attriCnt></GenQueryOut_PI>",
+        "\x07",
+        "<Another_PI></Another_PI>",
+        "",
+    ],
+)
+def test_an_answer_of_the_catalogue_that_makes_no_sense_is_told(
+    answer: str, alice: IrodsStore, zone: IrodsZone
+) -> None:
+    zone.plant("f", b"content")
+    zone.inject(QUERY, times=1, answer=answer)
+    error = refused(lambda: alice.stat(at(zone, "f")), ServerFault)
+    assert "makes no sense" in error.what and f"{zone.home}/f" in error.what
+    assert alice.stat(at(zone, "f")).size == 7
+    assert zone.greeted == 2
+
+
 # --- the zone's own work
 
 
@@ -503,6 +553,33 @@ def test_a_connection_that_broke_is_not_used_again(alice: IrodsStore, zone: Irod
     refused(lambda: drained(alice.open_read(at(zone, "f"))), Broken)
     assert drained(alice.open_read(at(zone, "f"))) == DATA
     assert zone.greeted == 2
+
+
+def test_a_connection_that_is_used_again_has_the_same_limits(zone: IrodsZone, tmp_path: Path) -> None:
+    alice = presenting(credential(zone, tmp_path), stall=0.2)
+    zone.plant("f", b"content")
+    assert alice.stat(at(zone, "f")).size == 7
+    zone.inject(QUERY, times=1, stall=True)
+    assert "no byte for" in refused(lambda: alice.stat(at(zone, "f")), Unreachable, Broken).what
+    assert alice.stat(at(zone, "f")).size == 7
+    assert zone.greeted == 2
+
+
+def test_the_end_of_the_run_is_seen_in_what_the_library_asks(zone: IrodsZone, tmp_path: Path) -> None:
+    stop = threading.Event()
+    alice = presenting(credential(zone, tmp_path), stop=stop, stall=1000)
+    zone.plant("folder/f", b"content")
+    zone.inject(REMOVE_COLLECTION, stall=True)
+    threading.Timer(0.1, stop.set).start()
+    refused(lambda: alice.remove(at(zone, "folder"), recursive=True), Stopped)
+
+
+def test_a_collection_that_was_made_need_not_be_found_at_once(alice: IrodsStore, zone: IrodsZone) -> None:
+    """As in a zone that is not the login's own, where the library does not look."""
+    zone.inject(QUERY, times=2, code=-808000)
+    alice.make_directory(at(zone, "new/one"))
+    assert f"{zone.home}/new/one" in zone.catalogue.collections
+    assert zone.greeted == 1
 
 
 def test_a_removal_that_takes_long_is_waited_for(zone: IrodsZone, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import sys
 import threading
@@ -226,9 +227,7 @@ def test_without_the_extra_people_are_told_what_to_install(
     kept = zone.write_environment(tmp_path / "e.json", irodsPassword=None)
     for alice in (
         store(zone, tmp_path),
-        presenting(
-            Irods("native", str(kept), authentication_file="/x/.irodsA", name="a", origin="the test")
-        ),
+        presenting(Irods("native", str(kept), authentication_file="/x/.irodsA", name="a", origin="the test")),
     ):
         error = refused(lambda: alice.stat(at(zone, "f")), MissingExtra)  # noqa: B023
         assert "python-irodsclient" in error.what and error.remedy == "pip install 'wf-transfer[irods]'"
@@ -356,6 +355,41 @@ def test_the_wrong_zone_is_named(zone: IrodsZone, tmp_path: Path) -> None:
     error = refused(lambda: written(alice, parse_location("irods:///otherZone/home/f"), b"x"), NotFound)
     assert "otherZone" in error.remedy
     alice.close()
+
+
+def test_a_code_that_the_library_does_not_know_is_told_as_it_is(zone: IrodsZone, tmp_path: Path) -> None:
+    zone.inject(110_000, code=-1827000)
+    error = refused(lambda: looked(store(zone, tmp_path), zone), ServerFault)
+    assert "error -1827000" in error.what and "alice#tempZone" in error.what
+
+
+def test_a_login_that_breaks_off_is_unreachable_and_the_next_one_is_new(
+    zone: IrodsZone, tmp_path: Path
+) -> None:
+    zone.inject(110_000, times=1, hang_up=True)
+    alice = store(zone, tmp_path)
+    refused(lambda: alice.stat(at(zone, "f")), Unreachable)
+    assert looked(alice, zone) == b"content"
+    assert zone.greeted == 2
+
+
+def test_a_login_that_is_never_answered_does_not_hold_up_the_end_of_the_run(
+    zone: IrodsZone, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    zone.inject(110_000, times=1, stall=True)
+    alice = presenting(credential(zone, tmp_path), stop=stop, stall=1000, connect=1000)
+    threading.Timer(0.1, stop.set).start()
+    refused(lambda: alice.stat(at(zone, "f")), Stopped)
+
+
+def test_passwords_are_not_in_what_the_library_logs(
+    secure: IrodsZone, tls_files: TlsFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    pam = {"irods_authentication_scheme": "pam_password", "irods_ssl_ca_certificate_file": str(tls_files.ca)}
+    looked(store(secure, tmp_path, **pam), secure)
+    assert [record for record in caplog.records if record.name.partition(".")[0] == "irods"] == []
 
 
 def test_a_zone_that_refuses_newcomers_is_busy(zone: IrodsZone, tmp_path: Path) -> None:

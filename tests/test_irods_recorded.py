@@ -1,4 +1,4 @@
-"""The test zone answers as a real server did, and our requests are those of python-irodsclient byte for byte."""
+"""The test zone answers as a real server did, and the requests that we make ourselves are those of python-irodsclient byte for byte."""
 
 from __future__ import annotations
 
@@ -9,20 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from irods import exception
-from irods.message import (
-    CollectionRequest,
-    FileOpenRequest,
-    GenQueryRequest,
-    IntegerIntegerMap,
-    IntegerStringMap,
-    JSON_Binary_Request,
-    ObjCopyRequest,
-    OpenedDataObjRequest,
-    StringStringMap,
-    TicketAdminRequest,
-    iRODSMessage,
-)
-from irods.message import _OrderedMultiMapping as Pairs
+from irods.message import FileOpenRequest, OpenedDataObjRequest, StringStringMap, iRODSMessage
 from irods_operations import Account, answers
 from irods_tools import real_account
 from servers.irods_server import PASSWORD, USER, ZONE, irods_zone
@@ -93,46 +80,6 @@ def test_an_open_object_is_named_alike() -> None:
         KeyValPair_PI=StringStringMap({"regChksum": ""}),
     )
     assert messages.opened_input(3, length=7, offset=9, keywords={"regChksum": ""}) == theirs(packed)
-
-
-def test_a_collection_is_named_alike() -> None:
-    packed = CollectionRequest(
-        collName=ODD, flags=0, oprType=0, KeyValPair_PI=StringStringMap({"recursiveOpr": ""})
-    )
-    assert messages.collection_input(ODD, {"recursiveOpr": ""}) == theirs(packed)
-
-
-def test_a_copy_is_asked_for_alike() -> None:
-    packed = ObjCopyRequest(
-        srcDataObjInp_PI=opening("/z/a", 0, 10, 0), destDataObjInp_PI=opening("/z/b", 0, 9, 0, forceFlag="")
-    )
-    source = messages.object_input("/z/a", {}, size=0, operation=10)
-    destination = messages.object_input("/z/b", {"forceFlag": ""}, size=0, operation=9)
-    assert messages.copy_input(source, destination) == theirs(packed)
-
-
-def test_a_query_is_asked_alike() -> None:
-    columns, conditions = (401, 407), {501: "= '/z/it's'", 403: "= 'x'"}
-    packed = GenQueryRequest(
-        maxRows=500,
-        continueInx=0,
-        partialStartIndex=0,
-        options=0,
-        KeyValPair_PI=StringStringMap({"zone": "z"}),
-        InxIvalPair_PI=IntegerIntegerMap(dict.fromkeys(columns, 1)),
-        InxValPair_PI=IntegerStringMap(Pairs(list(conditions.items()))),
-    )
-    assert messages.query_input(columns, conditions, rows=500, zone="z") == theirs(packed)
-
-
-def test_a_ticket_is_shown_alike() -> None:
-    ours = messages.texts_input(b"ticketAdminInp_PI", 1, 6, ["session", "a<b"])
-    assert ours == theirs(TicketAdminRequest("session", "a<b"))
-
-
-def test_a_login_is_sent_alike() -> None:
-    value = {"scheme": "native", "user_name": "alice"}
-    assert messages.json_input(value) == theirs(JSON_Binary_Request(value))
 
 
 def test_a_request_is_framed_alike() -> None:

@@ -14,6 +14,7 @@ from wf.protocols import errors
 from wf.protocols.memory import FOREVER, MemoryServer
 from wf.protocols.memory_tasks import MemoryService
 from wf.protocols.registry import FILE, Registry
+from wf.transfer import managing
 from wf.transfer.explanation import as_text, print_plan
 from wf.transfer.outcomes import Status
 from wf.transfer.planning import explain, plan
@@ -269,6 +270,66 @@ def test_a_defect_of_the_protocol_fails_the_items_and_not_the_run(service: Memor
     assert {outcome.error.code for outcome in done.recorded.outcomes if outcome.error} == {"defect"}
 
 
+def test_a_task_that_is_too_large_is_done_in_halves(service: MemoryService) -> None:
+    service.items_most = 3
+
+    done = go(service, copies(service, 10))
+
+    assert done.exit == 0
+    assert sorted(len(task.group.items) for task in service.tasks) == [2, 2, 3, 3]
+    assert all(len(outcome.attempts) == 1 for outcome in done.recorded.outcomes)
+
+
+def test_a_single_item_that_is_too_large_fails(service: MemoryService) -> None:
+    service.items_most = 0
+
+    done = go(service, copies(service, 3))
+
+    assert done.exit == 1
+    assert {outcome.error.code for outcome in done.recorded.outcomes if outcome.error} == {"unsupported"}
+
+
+def test_what_was_undone_because_of_another_item_has_had_no_attempt(service: MemoryService) -> None:
+    requests = copies(service, 6)
+    del service.server.objects["/in/0"]
+    for number in range(1, 6):
+        service.server.fail("item", f"/in/{number}", errors.Undone("cut short"), times=20)
+
+    done = go(service, requests)
+
+    assert [len(done[number].attempts) for number in range(1, 6)] == [1] * 5
+    assert done.statuses.count("done") == 5
+
+
+def test_what_a_service_copied_wrongly_does_not_stay(service: MemoryService) -> None:
+    requests = copies(service, 2)
+    service.server.put("/out/1", b"what the service wrote before it compared")
+    service.server.fail("item", "/in/1", errors.Mismatch("it compared"), times=FOREVER)
+
+    done = go(service, requests)
+
+    assert done.exit == 3
+    assert "/out/1" not in service.server.objects
+    error = done[1].error
+    assert error is not None
+    assert error.left_behind == ""
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_service_that_wants_to_be_left_alone_for_long_is_not_waited_for(
+    after: bool, service: MemoryService, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    step = "poll" if after else "submit"
+    service.server.fail(step, "*", errors.Busy("later", retry_after=80_000.0), times=FOREVER)
+
+    done = go(service, copies(service, 2), settings=QUICK._replace(journal=str(journal)))
+
+    assert done.exit == 75
+    # A later run asks for the same task.
+    assert "submission-1" in journal.read_text() and "settled" not in journal.read_text()
+
+
 # --- stopping, and going on
 
 
@@ -300,6 +361,23 @@ def test_a_task_that_cannot_be_cancelled_is_named(service: MemoryService) -> Non
     told = [outcome.error.what for outcome in done.recorded.outcomes if outcome.error]
     assert told
     assert all("task 0 could not be cancelled" in what for what in told)
+
+
+def test_tasks_of_a_service_that_hangs_are_not_cancelled_one_after_the_other_for_ever(
+    service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managing, "LAST_WORDS", -1.0)
+    service.pace, service.pause = 1, 0.05
+    stop = threading.Event()
+    requests = copies(service, 20)
+    service.server.hook("poll", lambda call: stop.set())
+
+    done = go(service, requests, stop=stop)
+
+    told = [outcome.error.what for outcome in done.recorded.outcomes if outcome.error]
+    assert told
+    assert all("no time left: it may still be running" in what for what in told)
+    assert service.server.count("cancel") == 0
 
 
 def test_a_later_run_goes_on_with_the_task_of_a_killed_one(service: MemoryService, tmp_path: Path) -> None:

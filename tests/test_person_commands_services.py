@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_runs import wf_transfer
+from wf.protocols.locations import parse_location
+from wf.transfer.places import only_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,6 +217,38 @@ def test_a_tree_goes_to_s3_and_comes_back(
         assert "is a folder [refused]" in run.err and "-r copies folders" in run.err
     run = wf_transfer(folder, "ls", "-R", f"s3://{bucket}", environment=keys)
     assert set(names) <= {line.removeprefix("tree/") for line in run.lines()}
+
+
+@pytest.mark.parametrize(("inside", "found"), [("tree/.", "sub/b"), ("tree/sub/.", "b"), (".", "tree/sub/b")])
+def test_what_is_in_a_folder_of_s3_is_copied_without_the_folder(
+    s3: Seaweed, bucket: str, keys: dict[str, str], folder: Path, inside: str, found: str
+) -> None:
+    for key in ("tree/a", "tree/sub/b"):
+        s3.client().put_object(Bucket=bucket, Key=key, Body=b"abc")
+    source = f"s3://{bucket}/{inside}"
+    assert "is a folder [refused]" in wf_transfer(folder, "cp", source, "new/", environment=keys).err
+    run = wf_transfer(folder, "cp", "-r", source, "new/", environment=keys)
+    assert run.code == 0, run.err
+    assert (folder / "new" / found).read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("gs://b/x/.", "gs://b/x/"),
+        ("gs://b/.", "gs://b"),
+        ("gs://b", "gs://b"),
+        ("gs://b/x/..", "gs://b/x/.."),
+        ("gs://b/x.", "gs://b/x."),
+        ("sftp://h/~/.", "sftp://h/~/"),
+        ("sftp://h/.", "sftp://h/"),
+        ("davs://h/x/.?a=/.", "davs://h/x/?a=/."),
+        ("davs://h/x/.#.", "davs://h/x/#."),
+        ("/x/.", "/x/."),
+    ],
+)
+def test_what_a_dot_at_the_end_means(url: str, folder: str) -> None:
+    assert only_inside(parse_location(url)).url == folder
 
 
 def test_a_prefix_is_listed_without_and_with_its_slash(

@@ -41,6 +41,7 @@ from wf.protocols.errors import (
     NoSpace,
     NotFound,
     ServerFault,
+    TurnedAway,
     Unreachable,
 )
 from wf.protocols.locations import parse_location
@@ -48,6 +49,7 @@ from wf.protocols.registry import SFTP
 from wf.protocols.ssh import account_of, path_of
 from wf.protocols.ssh_process import arguments
 from wf.protocols.values import Incoming
+from wf.transfer.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,7 +268,7 @@ def test_a_server_that_lets_nobody_more_in_is_tried_again(
         use(narrow, monkeypatch)
         location = planted(narrow, "file", b"data")
         holders = [holding(narrow) for _ in range(2)]
-        error = refused(lambda: store().stat(location), Unreachable)
+        error = refused(lambda: store().stat(location), TurnedAway)
         assert "MaxStartups" in error.remedy
         outcome = execute(
             [transfer(0, location, narrow.folder / "copy", expected=sha256(b"data"))],
@@ -296,9 +298,43 @@ def test_of_thirty_at_once_those_who_are_dropped_are_told_to_come_again(
             while left:
                 errors = [error for error in crowd.map(read, range(left)) if error is not None]
                 for error in errors:
-                    assert type(error) is Unreachable and "MaxStartups" in error.remedy, repr(error)
+                    assert type(error) is TurnedAway and "MaxStartups" in error.remedy, repr(error)
                 assert len(errors) < left, "none got through"
                 left = len(errors)
+
+
+def test_thirty_jobs_that_start_together_are_all_done_in_one_run(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has one request, so nobody but the server knows that there are others."""
+    with sshd(keys, "MaxStartups 3:50:6") as narrow:
+        use(narrow, monkeypatch)
+        location = planted(narrow, "file", b"data")
+        command = [*COMMAND, "cp", "-m", "1", location.url]
+        jobs = [
+            subprocess.Popen([*command, f"{narrow.folder}/copy-{number}"], stderr=subprocess.PIPE)
+            for number in range(30)
+        ]
+        said = [job.communicate()[1].decode() for job in jobs]
+        assert [job.returncode for job in jobs] == [0] * 30, said
+        assert all((narrow.folder / f"copy-{number}").read_bytes() == b"data" for number in range(30))
+
+
+def test_thirty_requests_of_one_run_are_all_done(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sshd(keys, "MaxStartups 3:50:6") as narrow:
+        use(narrow, monkeypatch)
+        locations = [planted(narrow, f"{number}", b"data") for number in range(30)]
+        many = SFTP._replace(connections_start=30, connections_most=30)
+        run = execute(
+            [
+                transfer(number, each, narrow.folder / f"copy-{number}")
+                for number, each in enumerate(locations)
+            ],
+            many,
+            settings=Settings(rounds=1),
+            credentials=Credentials({}),
+        )
+        assert run.statuses == ["done"] * 30
 
 
 def test_one_login_serves_many_files(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -673,6 +709,8 @@ def test_the_commands_know_the_scheme(server: Sshd, tmp_path: Path) -> None:
     assert wf_transfer(tmp_path, "cp", "--accept-new-host-keys", "file", there).code == 0
     assert wf_transfer(tmp_path, "ls", place(server, "sub").url).lines() == ["file"]
     assert sha256(b"data").hex in wf_transfer(tmp_path, "stat", "--digest", "sha256", there).out
+    assert wf_transfer(tmp_path, "cp", "-r", place(server, "sub/.").url, "inside/").code == 0
+    assert (tmp_path / "inside/file").read_bytes() == (tmp_path / "file").read_bytes()
     assert wf_transfer(tmp_path, "rm", "-r", place(server, "sub").url).code == 0
     assert os.listdir(server.folder) == []
     assert wf_transfer(tmp_path, "ls", place(server, "sub").url).code == 1

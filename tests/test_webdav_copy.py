@@ -214,8 +214,15 @@ def said(text: str) -> bytes:
     return answer(text.encode(), "Content-Type: text/perf-marker-stream", status="202 Accepted")
 
 
-def between(tls_files: TlsFiles, source: Scripted, destination: Scripted, **options: float) -> Receipt | None:
+def between(
+    tls_files: TlsFiles,
+    source: Scripted,
+    destination: Scripted,
+    told: Callable[[int], None] | None = None,
+    **options: float,
+) -> Receipt | None:
     store = store_of(tls_files, Anonymous(), **options)
+    store._context.moved = told or store._context.moved
     try:
         return store.copy(
             at(f"davs://127.0.0.1:{source.port}/from"), at(f"davs://127.0.0.1:{destination.port}/to"), ""
@@ -238,6 +245,22 @@ def test_success_is_what_the_last_line_says(tls_files: TlsFiles) -> None:
         assert asked.headers["source"] == f"https://127.0.0.1:{source.port}/from"
         assert asked.headers["credential"] == "none"
         assert "transferheaderauthorization" not in asked.headers
+
+
+def test_how_far_a_copy_is_shows_while_it_is_made(tls_files: TlsFiles) -> None:
+    told: list[int] = []
+    other = MARKER.replace("Index: 0", "Index: 1").replace("Transferred: 3", "Transferred: 4")
+    with (
+        scripted(THERE, certificate=tls_files.server) as source,
+        scripted(
+            said(MARKER * 2 + other + "success: Created"),
+            answer(b"7 bytes"),
+            MADE,
+            certificate=tls_files.server,
+        ) as destination,
+    ):
+        between(tls_files, source, destination, told.append)
+    assert told == [3, 7], "bytes of all stripes, whenever there are more"
 
 
 def test_a_copy_that_ends_without_a_last_word_is_broken(tls_files: TlsFiles) -> None:

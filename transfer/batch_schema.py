@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..checksum.digest import SIZES, canonical_algorithm
+from ..checksum.digest import KNOWN_IN_WORDS, SIZES, names_of
 from ..checksum.records import NamedTuple
 
 TYPE_CHECKING = False
@@ -93,7 +93,7 @@ PLACES = Kind(
 TARGET = Kind("an object with a url", {"$ref": "#/$defs/target"})
 CHECKSUM = Kind("an object with type and value", {"$ref": "#/$defs/checksum"})
 ATTRIBUTES = Kind("an object", {"$ref": "#/$defs/attributes"})
-ALGORITHM = Kind(f"one of {', '.join(SIZES)}", {"type": "string"})
+ALGORITHM = Kind(f"one of {KNOWN_IN_WORDS}", {"type": "string"})
 HEX = Kind("hexadecimal digits", {"type": "string"})
 ANYTHING = Kind("anything", {})
 
@@ -224,31 +224,39 @@ def _object(sort: str) -> Schema:
 def _digest(kind: str, value: str) -> Schema:
     """The condition that the value has the length of its algorithm, which is sha256 unless it is told."""
     branches: list[Schema] = [
-        {"if": {"required": [kind]}, "then": {"properties": {kind: {"pattern": _pattern(tuple(SIZES))}}}},
+        {
+            "if": {"required": [kind]},
+            "then": {"properties": {kind: _whole(f"{_any_case(_spellings())}|{_SHORTENED}")}},
+        },
         {"if": {"not": {"required": [kind]}}, "then": {"properties": {value: _hexadecimal("sha256")}}},
+        # That the length is the one in the name is left to the reader: 63 branches would say it.
+        _told(kind, _SHORTENED, value, _whole("(?:[0-9a-fA-F]{2}){1,63}")),
     ]
-    for algorithm in SIZES:
-        told: Schema = {"required": [kind], "properties": {kind: {"pattern": _pattern((algorithm,))}}}
-        branches.append({"if": told, "then": {"properties": {value: _hexadecimal(algorithm)}}})
+    branches += [_told(kind, _any_case(names_of(one)), value, _hexadecimal(one)) for one in SIZES]
     return {"allOf": branches}
 
 
+_SHORTENED: Final = f"{_any_case(('blake2b',))}-?(?:{'|'.join(str(8 * size) for size in range(1, 64))})"
+"""A regular expression of the names that `b2sum -l` makes."""
+
+
+def _told(kind: str, names: str, value: str, schema: Schema) -> Schema:
+    """The condition that under an algorithm of these names the value is such a one."""
+    told: Schema = {"required": [kind], "properties": {kind: _whole(names)}}
+    return {"if": told, "then": {"properties": {value: schema}}}
+
+
 def _hexadecimal(algorithm: str) -> Schema:
-    return {"pattern": f"^[0-9a-fA-F]{{{2 * SIZES[algorithm]}}}{_END}"}
+    return _whole(f"[0-9a-fA-F]{{{2 * SIZES[algorithm]}}}")
 
 
-def _pattern(algorithms: tuple[str, ...]) -> str:
-    """A regular expression of every name of these algorithms, in any case."""
-    spelled = [name for name in _spellings() if canonical_algorithm(name) in algorithms]
-    return f"^(?:{_any_case(tuple(spelled))}){_END}"
+def _whole(pattern: str) -> Schema:
+    return {"pattern": f"^(?:{pattern}){_END}"}
 
 
 def _spellings() -> tuple[str, ...]:
-    """Every name that an algorithm goes by; `tests/test_batch_schema.py` compares with the table of digests."""
-    sha = [name.removeprefix("sha") for name in SIZES if name.startswith("sha")]
-    variants = (*(f"sha-{bits}" for bits in sha), *(f"sha2-{bits}" for bits in sha))
-    candidates = (*SIZES, *variants, "sha", "sha2", "adler")
-    return tuple(name for name in candidates if canonical_algorithm(name) is not None)
+    """Every name of an algorithm that has one length."""
+    return tuple(name for algorithm in SIZES for name in names_of(algorithm))
 
 
 def table(sort: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..protocols.errors import End, LocalRefused, NotFound, TransferError, Unsupported
 from .outcomes import Outcome, Status
-from .places import bare_path, below, decoded, last_name, names_a_folder, why_unsafe
+from .places import bare_path, below, decoded, last_name, names_a_folder, only_inside, why_unsafe
 from .requests import Batch, MakeDirectory, Transfer
 from .walking import walk
 
@@ -107,7 +107,7 @@ class _Collection:
     def add(self, source: Location, destination: Location, into: bool) -> None:
         """One source word. What is wrong with it becomes a refusal."""
         try:
-            name = last_name(source)
+            name, source = last_name(source), only_inside(source)
             if self._is_tree(source):
                 self._add_tree(source, below(destination, name) if into else destination)
                 return

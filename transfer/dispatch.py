@@ -283,15 +283,15 @@ class Dispatcher:
         """Whether more than one request is at the endpoint, so that a refusal may be about their number."""
         return self._active.get(name, 0) > 1
 
-    def strike(self, name: str, error: TransferError, began: float) -> None:
-        """The endpoint failed as such; `began` is when the attempt did, in monotonic seconds."""
+    def strike(self, name: str, error: TransferError, began: float, pause: float | None = None) -> None:
+        """The endpoint failed as such; `began` is when the attempt did, in monotonic seconds. `pause`: `gates.struck`."""
         if not name:
             return  # this machine's own files have no host that could cool
         with self._lock:
             self._struck[name] = error.what
             now = time.monotonic()
             self._gates[name] = gates.struck(
-                self._gate(name), began=began, now=now, retry_after=error.retry_after
+                self._gate(name), began=began, now=now, retry_after=error.retry_after, pause=pause
             )
 
     def last_error(self, name: str) -> str:

@@ -8,7 +8,7 @@ from collections import deque
 
 from ..protocols.capability import Shape
 from ..protocols.context import Context, Shared
-from ..protocols.errors import Busy, End, Mismatch, Reach, Stopped, TransferError
+from ..protocols.errors import Busy, End, Mismatch, Reach, Stopped, TransferError, TurnedAway
 from .concluding import (
     blamed,
     defect_in,
@@ -57,6 +57,8 @@ LAST_WORDS: Final = 10.0
 """Seconds that cancelling one managed task may take after a stop."""
 CROWDED_OUT_MOST: Final = 10
 """How often a request may be refused because others were there until that counts as its own failure."""
+DOOR_WAIT_MOST: Final = 5.0
+"""Seconds until it is tried again after nobody was let in. Logins take less; that many of them come again at once is worse."""
 
 
 class Engine:
@@ -84,6 +86,7 @@ class Engine:
         self._budget = SpoolBudget(settings.spool_directory, settings.spool_bytes)
         self._refusals = Refusals()
         self._wait = BackOff(settings.back_off, settings.back_off_most)
+        self._at_the_door = BackOff(settings.back_off, min(settings.back_off_most, DOOR_WAIT_MOST))
         self._surroundings = Surroundings(credentials, environment)
         self._limits = Limits(
             stop=stop,
@@ -367,9 +370,11 @@ class Engine:
 
                 report_place(worker, where, error)
             if error.reach is Reach.HOST:
+                turned_away = isinstance(error, TurnedAway) and work.crowded_out < CROWDED_OUT_MOST
                 crowded = isinstance(error, Busy) and self.dispatcher.crowded(gate_key(where))
-                self.dispatcher.strike(gate_key(where), error, clock)
-                if crowded and self._takes_its_turn(work, error):
+                pause = self._at_the_door(1 + work.crowded_out) if turned_away else None
+                self.dispatcher.strike(gate_key(where), error, clock, pause)
+                if (crowded or turned_away) and self._takes_its_turn(work, error):
                     return
         if work.spool is not None and error.end is End.SOURCE:
             self._drop_spool(work)
@@ -377,7 +382,7 @@ class Engine:
         self.advance(work, error)
 
     def _takes_its_turn(self, work: Work, error: TransferError) -> bool:
-        """Puts a request back that was refused because we were too many: that is no failure of its own."""
+        """Puts a request back that was refused because it was one too many, of ours or of others: that is no failure of its own."""
         too_long = error.retry_after is not None and error.retry_after > RETRY_AFTER_MOST
         if too_long or self.stop.is_set() or work.crowded_out >= CROWDED_OUT_MOST:
             return False

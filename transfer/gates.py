@@ -120,14 +120,23 @@ def grown(gate: Gate, now: float, rate: float) -> Gate:
     return gate._replace(limit=gate.limit + 1, probed=now)
 
 
-def struck(gate: Gate, *, began: float, now: float, retry_after: float | None) -> Gate:
-    """After a failure that is a fact about the endpoint. `began` is when the failed attempt began."""
+def struck(
+    gate: Gate, *, began: float, now: float, retry_after: float | None, pause: float | None = None
+) -> Gate:
+    """After a failure that is a fact about the endpoint. `began` is when the failed attempt began.
+
+    With a `pause`, in seconds, it let nobody in just now: it is left alone for so long, and does not come to count as down.
+    """
+    if pause is not None:
+        retry_after = pause
     too_long = retry_after is not None and retry_after > RETRY_AFTER_MOST
     least = gate.strikes_to_down if too_long else 0
     if began < gate.cooling_until or gate.cooling(now):
         until = gate.cooling_until if retry_after is None else max(gate.cooling_until, now + retry_after)
         return gate._replace(cooling_until=until, strikes=max(gate.strikes, least))
     strikes = max(gate.strikes + 1, least)
+    if pause is not None:
+        strikes = max(gate.strikes, min(strikes, gate.strikes_to_down - 1))
     wait = min(COOLING_MOST, COOLING_FIRST * 2 ** (strikes - 1)) if retry_after is None else retry_after
     return gate._replace(
         strikes=strikes,

@@ -12,8 +12,8 @@ from ..credentials.kinds import Globus, Secret
 from ..credentials.means import Means
 from ..credentials.redaction import printable
 from ..protocols.context import Context
-from ..protocols.errors import Denied, LocalRefused, Misconfigured, MissingExtra, TransferError
-from ..protocols.globus_access import TRANSFER_SCOPE, options
+from ..protocols.errors import Denied, LocalRefused, Misconfigured, MissingExtra, ServerFault, TransferError
+from ..protocols.globus_access import TRANSFER_SCOPE, granted, options
 from ..protocols.globus_client import GlobusClient
 from ..protocols.globus_names import is_collection
 from ..protocols.locations import parse_location
@@ -161,11 +161,13 @@ def _consented(app: Any, scopes: Sequence[str]) -> dict[str, Any]:
     if not code:
         raise Denied("no code was entered", remedy="run the command again")
     try:
-        return dict(app.oauth2_exchange_code_for_tokens(code).by_resource_server)
+        return granted(app.oauth2_exchange_code_for_tokens(code))
     except globus_sdk.GlobusAPIError as error:
         raise Denied(
             f"logging in to Globus: {error.http_status}: the code was refused", remedy="run the command again"
         ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ServerFault("logging in to Globus: the answer holds no tokens") from None
 
 
 def _collection(name: str, found: Mapping[str, Any], context: Context) -> Collection:

@@ -12,23 +12,37 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from ..protocols.capability import Shape
-from ..protocols.errors import Defect, End, Reach, Stopped, TransferError, Unreachable, Unsupported
-from ..protocols.values import Entry, Group, Item
+from ..protocols.errors import (
+    Defect,
+    End,
+    Mismatch,
+    Oversized,
+    Reach,
+    Stopped,
+    TransferError,
+    Undone,
+    Unreachable,
+    Unsupported,
+)
+from ..protocols.values import Entry, Group, Item, Receipt
 from .copying import nothing_to_verify
 from .existing import already_there
+from .gates import RETRY_AFTER_MOST
 from .lanes import gate_key, key_of
 from .planning import capability_of, decision
+from .publishing import undo
 from .requests import Remove, Transfer
 from .routes import Route
 from .service_copy import judged, verified
 from .work import Copied, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final, Protocol
 
     from ..protocols.contract import Service
     from ..protocols.locations import Location
-    from ..protocols.values import Receipt, TaskProgress
+    from ..protocols.values import TaskProgress
     from .dispatch import Dispatcher
     from .journal import Journal
     from .lanes import Entry as Stay
@@ -56,6 +70,8 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
+LAST_WORDS: Final = 15.0
+"""Seconds after which no further task is cancelled when the run was stopped: a service may hang, and who stops jobs kills them soon."""
 FAILURES_MOST: Final = 12
 """Steps of a submitted task that may fail in a row. It goes on without us meanwhile, so patience costs nothing."""
 PAUSE_MOST: Final = 30.0
@@ -95,6 +111,30 @@ def _service(location: Location, worker: Worker) -> Service:
     return worker.store(location)  # type: ignore[return-value]
 
 
+class _Choice:
+    """What was chosen for one task so far, and what the rest must have in common with it."""
+
+    __slots__ = ("_shared", "items", "key", "service", "worker", "works")
+
+    def __init__(self, worker: Worker, key: tuple[str, str], location: Location) -> None:
+        self.worker = worker
+        self.key = key
+        """The lane."""
+        self.service = _service(location, worker)
+        self.works: list[Work] = []
+        self.items: list[Item] = []
+        self._shared = ""
+
+    def takes(self, shared: str, work: Work, item: Item) -> bool:
+        """Whether it fits what is chosen, and so is chosen too. `shared` is the service's word for what may share a task."""
+        if self.works and shared != self._shared:
+            return False
+        self._shared = shared
+        self.works.append(work)
+        self.items.append(item)
+        return True
+
+
 class Managing:
     """The managed tasks of one run, as the workers do their steps."""
 
@@ -102,85 +142,67 @@ class Managing:
         self._desk = desk
         self._journal = journal
         self._wait = wait
+        self._last_word = 0.0
+        """When the run, which was stopped, has had enough time for cancelling; monotonic."""
 
     def begin(self, worker: Worker, entry: Stay, work: Work, item: Item) -> None:
         """Makes a task of `work` and of what waits in the same lane and may share it; its steps follow."""
-        key = entry.lane.key
-        service = _service(_end_at_service(item), worker)
-        chosen: list[tuple[Work, Item]] = []
-        shared = self._take(worker, work, item, key, service, chosen)
-        if shared is None:
+        choice = _Choice(worker, entry.lane.key, item.destination)
+        self._take(choice, work, item)
+        if not choice.works:
             return
-        most = capability_of(self._desk.plan, _end_at_service(item)).task_items_most
+        most = capability_of(self._desk.plan, item.destination).task_items_most
         for other in self._desk.dispatcher.gather(entry, most - 1):
-            self._join(worker, other, key, service, shared, chosen)
-        group = Group(tuple(each for _, each in chosen), mark_of(chosen), self._desk.plan.settings.deadline)
-        task = Task(
-            [each for each, _ in chosen], group, _end_at_service(item), key, time.time(), time.monotonic()
-        )
-        self.step(worker, task)
+            self._join(choice, other)
+        self.step(worker, self._task(choice.works, choice.items, choice.key))
 
-    def _join(
-        self,
-        worker: Worker,
-        work: Work,
-        key: tuple[str, str],
-        service: Service,
-        shared: str,
-        chosen: list[tuple[Work, Item]],
-    ) -> None:
+    def _task(self, works: list[Work], items: list[Item], key: tuple[str, str]) -> Task:
+        group = Group(tuple(items), mark_of(items), self._desk.plan.settings.deadline)
+        return Task(works, group, items[0].destination, key, time.time(), time.monotonic())
+
+    def _join(self, choice: _Choice, work: Work) -> None:
         """Adds `work` to the task if it may share it; else it goes its own way."""
         error = self._desk.known_obstacle(work)
         if error is not None:
             self._desk.advance(work, error)
             return
-        item = item_of(work, worker) if key_of(work) == key else None
+        item = item_of(work, choice.worker) if key_of(work) == choice.key else None
         if item is None:
             self._desk.dispatcher.again(work)
             return
-        mine: list[tuple[Work, Item]] = []
-        group = self._take(worker, work, item, key, service, mine)
-        if group == shared:
-            chosen.extend(mine)
-        elif group is not None:
-            self._desk.dispatcher.again(work)
+        self._take(choice, work, item)
 
-    def _take(
-        self,
-        worker: Worker,
-        work: Work,
-        item: Item,
-        key: tuple[str, str],
-        service: Service,
-        chosen: list[tuple[Work, Item]],
-    ) -> str | None:
-        """The group that the item belongs to; None if the request has had its end or its next attempt already."""
+    def _take(self, choice: _Choice, work: Work, item: Item) -> None:
+        """Chooses the item for the task, unless the request has its end or its next attempt already."""
         began, clock = time.time(), time.monotonic()
         try:
-            if isinstance(work.request, Transfer):
-                if work.request.verify_remote and work.request.expected is None:
-                    raise nothing_to_verify()
-                present = already_there(work.request, work, worker)
-                if present is not None:
-                    self._desk.succeeded(work, present, began, clock)
-                    return None
-            elif not self._desk.plan.settings.allow_dangerous_remove:
-                from .removal import insist_on_safe
-
-                insist_on_safe(item.destination)
-            shared = service.group(item)
-        except Unsupported as error:
-            if not isinstance(work.request, Transfer):
-                self._desk.failed(worker, work, error.at(End.DESTINATION, "remove"), key, began, clock)
-                return None
-            work.no_service_copy = True
-            self._desk.dispatcher.again(work)
-            return None
+            present = self._present(work, item, choice.worker)
+            shared = choice.service.group(item) if present is None else ""
         except TransferError as error:
-            self._desk.failed(worker, work, error.at(End.DESTINATION, "prepare"), key, began, clock)
-            return None
-        chosen.append((work, item))
-        return shared
+            if isinstance(error, Unsupported) and isinstance(work.request, Transfer):
+                work.no_service_copy = True
+                self._desk.dispatcher.again(work)
+                return
+            error.at(End.DESTINATION, "prepare" if isinstance(work.request, Transfer) else "remove")
+            self._desk.failed(choice.worker, work, error, choice.key, began, clock)
+            return
+        if present is not None:
+            self._desk.succeeded(work, present, began, clock)
+        elif not choice.takes(shared, work, item):
+            self._desk.dispatcher.again(work)
+
+    def _present(self, work: Work, item: Item, worker: Worker) -> Copied | None:
+        """The finished copy where the destination has it already. Raises what forbids the request."""
+        request = work.request
+        if isinstance(request, Transfer):
+            if request.verify_remote and request.expected is None:
+                raise nothing_to_verify()
+            return already_there(request, work, worker)
+        if not self._desk.plan.settings.allow_dangerous_remove:
+            from .removal import insist_on_safe
+
+            insist_on_safe(item.destination)
+        return None
 
     def step(self, worker: Worker, task: Task) -> None:
         """Submits the task, or asks once how far it is."""
@@ -197,6 +219,9 @@ class Managing:
             return
         task.failures = 0
         self._desk.dispatcher.answered(task.key)
+        if progress.again is None:
+            # Before the items go on: their next attempts are not to find this task again.
+            self._forget(task)
         self._take_results(worker, task, progress)
         if progress.again is not None and any(task.works):
             self._desk.dispatcher.again(task, progress.again)
@@ -209,6 +234,11 @@ class Managing:
         """Ends the task when the run is stopped. The works that are not done, and what people should know about them."""
         told = ""
         if task.submission:
+            name = task.handle or f"with submission {task.submission}"
+            self._last_word = self._last_word or time.monotonic() + LAST_WORDS
+            if time.monotonic() > self._last_word:
+                told = f"task {name} was not cancelled, for there was no time left: it may still be running"
+                return task.left(), told
             try:
                 # The answer to the submission may have been lost: the same one again is the same task.
                 task.handle = task.handle or _service(task.location, worker).submit(
@@ -219,9 +249,8 @@ class Managing:
                 self._forget(task)
             except Exception as error:  # noqa: BLE001 - said in the outcome; the report must be written
                 what = error.what if isinstance(error, TransferError) else type(error).__name__
-                name = task.handle or f"with submission {task.submission}"
                 told = f"task {name} could not be cancelled ({what}): it may still be running"
-        return [work for work in task.works if work is not None], told
+        return task.left(), told
 
     def _submit(self, service: Service, task: Task) -> None:
         """Gives the task its handle. The name it is submitted under is on disk before."""
@@ -234,23 +263,38 @@ class Managing:
 
     def step_failed(self, worker: Worker, task: Task, error: TransferError) -> None:
         """Repeats the step later where that may help; else the items go their ways."""
+        if isinstance(error, Oversized) and len(task.group.items) > 1:
+            self._halve(task)
+            return
         task.failures += 1
-        passing = error.reach in (Reach.ATTEMPT, Reach.HOST) or isinstance(error, Unreachable)
-        most = FAILURES_MOST if task.handle else self._desk.plan.settings.rounds
         if error.reach is Reach.HOST:
             self._desk.dispatcher.strike(gate_key(task.location), error, task.clock)
-        if isinstance(error, Stopped) or (passing and task.failures < most):
+        if isinstance(error, Stopped) or self._may_pass(task, error):
             pause = min(PAUSE_MOST, self._wait(task.failures))
             self._desk.dispatcher.again(task, max(pause, error.retry_after or 0.0))
             return
         if task.handle:
+            # It stays in the journal: a later run, or the next attempt of this one, asks again.
             error.what += f"; task {task.handle} may still be running"
         self._end(worker, task, error)
 
+    def _may_pass(self, task: Task, error: TransferError) -> bool:
+        """Whether the same step may succeed soon."""
+        if error.retry_after is not None and error.retry_after > RETRY_AFTER_MOST:
+            return False
+        most = FAILURES_MOST if task.handle else self._desk.plan.settings.rounds
+        passing = error.reach in (Reach.ATTEMPT, Reach.HOST) or isinstance(error, Unreachable)
+        return passing and task.failures < most
+
+    def _halve(self, task: Task) -> None:
+        """Two tasks in the place of one that the service refused as too large."""
+        self._forget(task)
+        items, works, middle = task.group.items, task.left(), len(task.group.items) // 2
+        for part in (slice(None, middle), slice(middle, None)):
+            self._desk.dispatcher.again(self._task(works[part], list(items[part]), task.key))
+
     def _end(self, worker: Worker, task: Task, error: TransferError) -> None:
-        """The task is over: `error` is the fate of the items that have none yet."""
-        if task.handle:
-            self._forget(task)
+        """Gives the items that have no fate yet this one."""
         for index, work in enumerate(task.works):
             if work is None:
                 continue
@@ -276,18 +320,24 @@ class Managing:
             self._settle(worker, task, work, result)
 
     def _settle(self, worker: Worker, task: Task, work: Work, result: Receipt | TransferError) -> None:
+        if isinstance(result, Undone):
+            # It has had no try. This ends: each task in which something is undone has something that failed.
+            self._desk.dispatcher.again(work)
+            return
         if isinstance(result, Unsupported) and isinstance(work.request, Transfer):
             work.no_service_copy = True
             self._desk.dispatcher.again(work)
             return
         try:
             if isinstance(result, TransferError):
+                if isinstance(result, Mismatch):
+                    result.left_behind = undo(work.destination, worker, Receipt())
                 raise result.at(End.SOURCE, "managed task")
             copied = _judged(work, result, worker)
         except TransferError as error:
             self._desk.failed(worker, work, error, task.key, task.began, task.clock)
             return
-        note = "; ".join(filter(None, (f"task {task.handle}", copied.note)))
+        note = "; ".join(filter(None, (f"done by task {task.handle}", copied.note)))
         self._desk.succeeded(work, copied._replace(note=note), task.began, task.clock)
 
 
@@ -300,15 +350,11 @@ def _judged(work: Work, receipt: Receipt, worker: Worker) -> Copied:
     return verified(transfer, work, worker, copied._replace(route=Route.MANAGED))
 
 
-def mark_of(chosen: list[tuple[Work, Item]]) -> str:
+def mark_of(items: Iterable[Item]) -> str:
     """32 hexadecimal digits that are the same for the same items in a later process."""
     text = hashlib.sha256()
-    for _, item in chosen:
+    for item in items:
         source = item.source.url if item.source is not None else ""
         line = f"{source}\0{item.destination.url}\0{item.expected}\0{item.recursive}\n"
         text.update(line.encode("utf-8", "surrogatepass"))
     return text.hexdigest()[:32]
-
-
-def _end_at_service(item: Item) -> Location:
-    return item.destination

@@ -49,6 +49,20 @@ def names_a_folder(location: Location) -> bool:
     return path.endswith("/") or path.rpartition("/")[2] in ("", ".", "..")
 
 
+def only_inside(location: Location) -> Location:
+    """The folder that `FOLDER/.` means at a service, which knows no `.`; any other place as it is.
+
+    It keeps its slash, so that it is not taken for a file of that name, but for a bucket.
+    """
+    path = bare_path(location)
+    if location.is_local or path.rpartition("/")[2] != "." or "/" not in path:
+        return location
+    folder = path[:-1]
+    if location.scheme in BUCKET_SCHEMES and folder.count("/") == 1:
+        folder = folder[:-1]
+    return location.with_path(folder + location.path[len(path) :])
+
+
 def last_name(location: Location) -> str:
     """The last part of the path as a name, decoded; empty if the path ends with none."""
     name = bare_path(location).rstrip("/").rpartition("/")[2]

@@ -17,11 +17,14 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..protocols.capability import Shape
 from ..protocols.locations import Location
 from ..protocols.registry import Registry
 from .execution import Staff
 from .logs import Log
+from .planning import capability_of, decision, obstacle
 from .requests import Remove, Transfer
+from .routes import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,6 +43,8 @@ IN_HAND: Final = 256
 """Requests that a child has at most: enough for all its workers, few enough for others to do again."""
 _NUMBER: Final = struct.Struct("=q")
 _LENGTH: Final = struct.Struct("=I")
+_GIVEN: Final = 1024
+"""Numbers in one write."""
 _STOP: Final = -1
 _NO_MORE: Final = -2
 _WAKE: Final = 0.02
@@ -85,9 +90,14 @@ class Crew:
         if any(isinstance(request, Transfer) and request.size for request in requests):
             requests.sort(key=lambda request: getattr(request, "size", None) or 0, reverse=True)
         with self._lock:
+            tasks: list[int] = []
             for request in requests:
+                if self._is_for_a_task(request):
+                    tasks.append(request.number)
+                    continue
                 child = self._only_child(request)
                 (self._waiting if child is None else child.own).append(request.number)
+            self._give_tasks(tasks)
             self._share_out()
 
     def wanted(self) -> int:
@@ -145,6 +155,7 @@ class Crew:
             self.finished.append(outcome._replace(request=self._plan.requests[number]))
         with self._lock:
             child.in_hand.difference_update(number for number, _ in outcomes)
+            child.of_tasks.difference_update(number for number, _ in outcomes)
             self._share_out()
         if outcomes:
             self.nudge.set()
@@ -153,10 +164,12 @@ class Crew:
         """What the child had not finished goes to the others; if there are none, the run ends."""
         with self._lock:
             code = child.kill()
+            tasks = sorted(child.of_tasks)
             unfinished = [*sorted(child.in_hand), *child.own]
+            child.of_tasks.clear()
             child.in_hand.clear()
             child.own.clear()
-            if self._over and not unfinished:
+            if self._over and not unfinished and not tasks:
                 self.broken = self.broken or code != 0
                 return
             alive = any(other.alive for other in self._children)
@@ -164,6 +177,7 @@ class Crew:
                 self.log.warning("a process of this run ended (%s); others do what it had left", code)
             self._waiting.extendleft(reversed(unfinished))
             if alive:
+                self._give_tasks(tasks)
                 self._share_out()
             elif not self._stop.is_set():
                 self.broken = True
@@ -181,6 +195,26 @@ class Crew:
             queue = child.own or self._waiting
             share = max(1, min(len(queue) // (2 * len(fit)), IN_HAND - len(child.in_hand)))
             child.give([queue.popleft() for _ in range(share)])
+
+    def _is_for_a_task(self, request: Request) -> bool:
+        """A service will do it as one item of a task with many."""
+        if isinstance(request, Transfer):
+            ends = (request.sources[0], request.destinations[0])
+        else:
+            ends = (request.target, request.target)
+        if any(obstacle(self._plan, request, end) is not None for end in ends):
+            return False
+        if isinstance(request, Transfer):
+            return decision(self._plan, request, *ends).route is Route.MANAGED
+        return isinstance(request, Remove) and capability_of(self._plan, request.target).offers(Shape.SERVICE)
+
+    def _give_tasks(self, numbers: list[int]) -> None:
+        """All to one child, at once: only what one process has can be one task, and the first has the journal."""
+        child = next((each for each in self._children if each.alive), None)
+        if child is None or not numbers:
+            return
+        for begin in range(0, len(numbers), _GIVEN):
+            child.give_task(numbers[begin : begin + _GIVEN])
 
     def _only_child(self, request: Request) -> _Child | None:
         """The child that does it where an endpoint bears fewer connections than there are children; else any."""
@@ -207,6 +241,8 @@ class _Child:
         self.own: deque[int] = deque()
         """Requests that only this child may do."""
         self.in_hand: set[int] = set()
+        self.of_tasks: set[int] = set()
+        """What it has in hand beside that for managed tasks, which cost it next to nothing."""
         self.moved = 0
         self.active = 0
 
@@ -217,6 +253,11 @@ class _Child:
     def give(self, numbers: list[int]) -> None:
         """The pipe holds more than a child has in hand at most, so this never blocks."""
         self.in_hand.update(numbers)
+        self._write(b"".join(map(_NUMBER.pack, numbers)))
+
+    def give_task(self, numbers: list[int]) -> None:
+        """It is read by a thread of its own, so it is written to its end."""
+        self.of_tasks.update(numbers)
         self._write(b"".join(map(_NUMBER.pack, numbers)))
 
     def end(self, *, stopped: bool) -> None:
@@ -303,13 +344,13 @@ def _forked(
 
 
 def _share_of(plan: Plan, index: int) -> Plan:
-    """The plan with a child's share of all limits. Its deadline is the parent's to see; a journal has one writer."""
+    """The plan with a child's share of all limits. A journal has one writer; a deadline is the parent's to see, the child
+    only tells it to services."""
     settings, count = plan.settings, processes_of(plan.settings)
     workers = max(1, settings.workers // count) if settings.workers else 0
     share = settings._replace(
         processes=1,
         workers=workers,
-        deadline=None,
         journal=settings.journal if index == 0 else "",
         bandwidth=-(-settings.bandwidth // count),
         spool_bytes=max(1, settings.spool_bytes // count),

@@ -47,7 +47,7 @@ EXTRAS: Final = (
         "ssh", ("paramiko",), "passwords and pass phrases for SFTP, and SFTP where there is no ssh program"
     ),
     Extra("webdav", ("webdav4",), "copies inside one WebDAV server, and removal of a folder by one request"),
-    Extra("irods", ("irods",), "logins at iRODS that iinit left (.irodsA)"),
+    Extra("irods", ("irods",), "iRODS, which does not work without"),
     Extra(
         "xrootd",
         ("XRootD", "google_crc32c"),
@@ -104,6 +104,7 @@ def page() -> str:
         "- **within**: the service copies between two of its own places, and no byte passes through here.\n"
         "- **digests**: those that the service computes of what it holds.\n"
     )
+    rest += f"- `--preserve`: {'. '.join(_traits())}.\n"
     notes = "".join(f"- **{each.protocol}**: {each.notes}\n" for each in BUILT_IN if each.notes)
     extras = ((f"`wf-transfer[{each.name}]`", ", ".join(each.modules), each.brings) for each in EXTRAS)
     planned = fill(", ".join(f"`{scheme}:`" for scheme in sorted(PLANNED)), 120, break_on_hyphens=False)
@@ -127,6 +128,19 @@ def _block(capability: Capability) -> str:
         lines.append(_wrapped("", f"Credentials: {', '.join(capability.credentials)}."))
     lines += [_wrapped("", text) for text in (capability.notes, _advice(capability)) if text]
     return "".join(lines)
+
+
+def _traits() -> list[str]:
+    """Which of the built-in protocols have time and permission bits, a phrase each."""
+    kinds = (("times", "read_times", "write_times"), ("modes", "read_modes", "write_modes"))
+    return [
+        f"*{word}* are told by {_having(read)}, and kept by {_having(written)}"
+        for word, read, written in kinds
+    ]
+
+
+def _having(field: str) -> str:
+    return ", ".join(each.protocol for each in BUILT_IN if getattr(each, field))
 
 
 def _wrapped(begin: str, text: str) -> str:
@@ -174,6 +188,9 @@ def _abilities(capability: Capability) -> list[str]:
     found = [f"{_moves(capability)}{'; ' if _orders(capability) else ''}{', '.join(_orders(capability))}"]
     if capability.write:
         found.append(f"Publishing: {PUBLISHED[capability.publish]}")
+    kept = [word for word in ("times", "modes") if getattr(capability, f"write_{word}")]
+    if kept:
+        found.append(f"--preserve: {', '.join(kept)}")
     if capability.digest:
         found.append(f"Digests by the service: {', '.join(capability.digest)}")
     return found

@@ -43,7 +43,8 @@ def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incom
     token = token_of(job.transfer, job.source, reader.version, job.destination, job.mark)
     mode = 0o600 if job.private else reader.mode
     resume = sha256 is None and not job.private and can_go_on(job.worker, job.source, reader)
-    return Incoming(reader.size, sha256, mode, token, resume)
+    expected = job.transfer.expected is not None and not job.private
+    return Incoming(reader.size, sha256, mode, token, resume, expected)
 
 
 def can_go_on(worker: Worker, source: Location, reader: Reader) -> bool:

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 def copy_by_service(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again:
     """One step of the copy, or its end. A service that refuses is not asked again: the bytes stream instead."""
     entry = _source_entry(transfer, work, worker)
+    if not work.handle:
+        work.copied = 0
     try:
         step = _step(work, worker)
     except Unsupported:
         work.no_service_copy, work.handle, work.source_entry = True, "", None
         return Again()
-    worker.meter.moved = step.bytes
+    # What earlier steps told has been counted.
+    worker.meter.moved = max(0, step.bytes - work.copied)
+    work.copied = max(work.copied, step.bytes)
     if step.receipt is None:
         work.handle = step.handle
         return Again(step.again)

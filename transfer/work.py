@@ -11,6 +11,7 @@ from .retries import Position, Replicas
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Protocol
 
     from ..checksum.digest import Digest
@@ -90,6 +91,7 @@ class Work:
         "announced",
         "attempts",
         "began",
+        "copied",
         "crowded_out",
         "destination",
         "destinations",
@@ -129,6 +131,8 @@ class Work:
         self.attempts: tuple[Attempt, ...] = ()
         self.handle = ""
         """Of a third-party copy under way."""
+        self.copied = 0
+        """Bytes that it has made, as far as it told after a step."""
         self.source_entry: Entry | None = None
         """What the source was when that copy began."""
         self.no_service_copy = False
@@ -204,7 +208,7 @@ class Task:
 
     def __init__(
         self,
-        works: list[Work],
+        works: Iterable[Work],
         group: Group,
         location: Location,
         key: tuple[str, str],
@@ -229,6 +233,10 @@ class Task:
         """Steps in a row that failed."""
         self.moved = 0
 
+    def left(self) -> list[Work]:
+        """The requests that have no result yet."""
+        return [work for work in self.works if work is not None]
+
 
 class Worker:
     """What one thread owns: its stores, its buffers, its meter."""
@@ -247,12 +255,16 @@ class Worker:
         self.context = context
         self.limits = limits
         self.meter = Meter()
+        context.moved = self._moved
         self.busy = False
         """In the middle of an attempt."""
         self.worked = 0.0
         """Seconds of processor time that the thread had used when the attempt began."""
         self._stores: dict[str, Store] = {}
         self._by_scheme: dict[str, tuple[Capability, Store]] = {}
+
+    def _moved(self, count: int) -> None:
+        self.meter.moved = count
 
     def store(self, location: Location) -> Store:
         """This worker's store for the scheme of `location`, made on first use."""

@@ -131,6 +131,8 @@ class Agent(threading.Thread):
         if fault is not None and fault.short and data:
             data = data[: len(data) // 2]
             number = len(data)
+        if fault is not None and fault.answer is not None:
+            message = fault.answer
         if fault is not None and fault.unanswered:
             return
         if frame.number == 679 and self.zone.tells_progress:

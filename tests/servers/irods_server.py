@@ -40,6 +40,8 @@ class Fault(NamedTuple):
     unanswered: bool = False
     corrupt: bool = False
     short: bool = False
+    answer: str | None = None
+    """The message that is sent instead of the right one."""
 
 
 class IrodsZone:
