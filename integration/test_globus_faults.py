@@ -69,9 +69,12 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_answers_of_the_wrong_shape_are_asked_for_again(globus: GlobusService, ends: Ends, job: Job) -> None:
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_answers_of_the_wrong_shape_are_asked_for_again(
+    first: int, globus: GlobusService, ends: Ends, job: Job
+) -> None:
     made = ends.fill("f")
-    for where, fields in WRONG:
+    for where, fields in WRONG[first::3]:
         globus.rule(where, fields=fields)
     run = job.run([ends.copy("f")], "-m", "8")
     assert run.exit == 0, run.err

@@ -1,10 +1,18 @@
 from __future__ import annotations
-import io, json, os, tarfile, zipfile, subprocess, time, signal, hashlib, gzip
-import pytest
-from commands import Job, contents, partials, remove, transfer, mkdir
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import tarfile
+import time
+import zipfile
+
+from commands import transfer
 from osdf_jobs import fed, federation_service, job
 from servers.federation_director import Trouble
-from servers.scripted import answer, scripted, STALL, BODY
+
 __all__ = ["fed", "federation_service", "job"]
 
 class Dud:
@@ -44,7 +52,7 @@ def test_director(fed, job):
      "garbage": [("Link", "<<<>>>;;;,,,"+"\xff"*100), ("Location","\xff\xfe"), ns],
      "huge": [("X-Big","a"*60000)],
      "space": [("Link", '<https://localhost :1/open/g/x>; pri=1, '+good), ns],
-     "mixedpath": [("Link", f'<https://localhost:1/other>; pri=1, '+good), ns],
+     "mixedpath": [("Link", '<https://localhost:1/other>; pri=1, '+good), ns],
     }
     for name, fields in cases.items():
         fed.director.troubles.append(Trouble(307, fields=tuple(fields)))

@@ -1,11 +1,14 @@
 from __future__ import annotations
-import io, json, os, time, signal, hashlib, zlib, base64
-import pytest
-from commands import Job, contents, partials, remove, transfer, mkdir
+
+import hashlib
+import time
+import zlib
+
+from commands import transfer
 from osdf_jobs import fed, federation_service, job
-from servers.faults import cut, stall, flip
-from servers.scripted import answer, scripted, STALL, BODY, CLOSE
-from test_zz_explore import safe, show, Dud
+from servers.scripted import CLOSE, STALL, answer, scripted
+from test_zz_explore import Dud, safe
+
 __all__ = ["fed", "federation_service", "job"]
 DATA = b"0123456789"*200000
 

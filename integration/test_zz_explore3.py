@@ -1,12 +1,15 @@
 from __future__ import annotations
-import io, json, os, time, signal, hashlib, zlib, base64, subprocess
-import pytest
-from commands import Job, contents, partials, remove, transfer, mkdir
+
+import os
+import signal
+import time
+
+from commands import partials, remove, transfer
 from osdf_jobs import fed, federation_service, job
-from servers.faults import cut, stall, flip, fault_proxy
+from servers.faults import fault_proxy, stall
 from servers.tls_front import tls_front
-from servers.scripted import answer, scripted, STALL, BODY, CLOSE
-from test_zz_explore import safe, show, Dud
+from test_zz_explore import Dud, safe, show
+
 __all__ = ["fed", "federation_service", "job"]
 
 def test_existing(fed, job):

@@ -1,9 +1,15 @@
 from __future__ import annotations
-import subprocess, os, time, signal, hashlib
-from commands import Job, contents, partials, remove, transfer, mkdir
+
+import hashlib
+import os
+import subprocess
+import time
+
+from commands import partials, transfer
 from osdf_jobs import fed, federation_service, job
-from test_zz_explore import safe, show, Dud
 from servers.faults import stall
+from test_zz_explore import safe, show
+
 __all__ = ["fed", "federation_service", "job"]
 def test_list(fed, job):
     for n in (50,100,300,1000):

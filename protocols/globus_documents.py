@@ -101,7 +101,8 @@ def _removal(group: Group, submission: str) -> Document:
 
 
 def _spelled(moment: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC."""
+    """Seconds since 1970 as ISO 8601 in UTC, never earlier: the run is to end before its task does."""
     from datetime import UTC, datetime
+    from math import ceil
 
-    return datetime.fromtimestamp(int(moment), UTC).isoformat()
+    return datetime.fromtimestamp(ceil(moment), UTC).isoformat()

@@ -9,7 +9,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Broken, Denied, End, Mismatch, NotFound, ServerFault, TransferError, Undone, Unreachable
+from .errors import (
+    Broken,
+    Denied,
+    End,
+    Mismatch,
+    NotFound,
+    Reach,
+    ServerFault,
+    TransferError,
+    Undone,
+    Unreachable,
+)
 from .globus_errors import OF_ALL, PERMANENT, REMEDIES, TRANSIENT
 from .globus_names import place_of
 from .globus_spellings import Spelled, is_spelled
@@ -161,7 +172,7 @@ def results_of(group: Group, ended: Ended, now: float) -> tuple[tuple[int, Resul
     """What became of each item."""
     kind: type[_Verdict] = _Removals if group.items[0].source is None else _Copies
     judge = kind(ended, now)
-    judge.learn(group.items)
+    judge.learn(group)
     return tuple((number, judge.result(item)) for number, item in enumerate(group.items))
 
 
@@ -178,10 +189,12 @@ class _Verdict:
         )
         self.of_all = next((fault for fault in given_up if fault.code in OF_ALL), None)
         self.unplaced = next(iter(given_up), None)
+        self.deadline_is_ours = False
 
-    def learn(self, items: Sequence[Item]) -> None:
+    def learn(self, group: Group) -> None:
         """Whether a fault names one of the items: only then the others can hope for another task."""
-        if any(fault for item in items if (fault := self._fault(item))):
+        self.deadline_is_ours = group.deadline is not None
+        if any(fault for item in group.items if (fault := self._fault(item))):
             self.unplaced = None
 
     def result(self, item: Item) -> Result:
@@ -221,10 +234,13 @@ class _Verdict:
         if code == "CANCELED":
             return Broken(f"{self.what}: it was cancelled")
         if code == "EXPIRED":
-            return Broken(
+            error = Broken(
                 f"{self.what}: its deadline passed before this was done",
                 remedy="run the batch again, with a later --deadline",
             )
+            if self.deadline_is_ours:
+                error.reach = Reach.REQUEST  # another task would have the same
+            return error
         kind = PERMANENT.get(code) or TRANSIENT.get(code, ServerFault)
         if self.by_path:
             # What the task died of was another file.
@@ -252,10 +268,10 @@ class _Copies(_Verdict):
         self.skipped = Spelled((str(one.get("source_path") or ""), one) for one in ended.skipped)
         self.complete = False
 
-    def learn(self, items: Sequence[Item]) -> None:
-        super().learn(items)
+    def learn(self, group: Group) -> None:
+        super().learn(group)
         counted = int(self.task.get("files_transferred") or 0) + int(self.task.get("files_skipped") or 0)
-        files = sum(not item.recursive for item in items)
+        files = sum(not item.recursive for item in group.items)
         # The service may list a path in another spelling than the one it was given.
         self.complete = self.succeeded and not self.skipped and counted >= files
 

@@ -84,7 +84,7 @@ def _checked(wire: Wire, original: Replica, destination: str) -> CopyStep:
             )
     except TransferError:
         if wire.usable:
-            remove_begun(wire, destination)
+            remove_begun(wire, destination, lambda _: False)
         raise
     return CopyStep(receipt, bytes=original.size)
 

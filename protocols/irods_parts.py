@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from ..checksum.digest import Digest
+    from .irods_catalogue import Replica
     from .irods_sessions import Sessions
     from .irods_wire import Wire
     from .locations import Location
@@ -292,16 +293,14 @@ def let_go(sessions: Sessions, token: Token, *, keep: bool) -> None:
         path = path_of(token.location)
         wire = sessions.take_for_last_words(token.location, f"cannot remove {shown_path(path)}")
         try:
-            if _is_ours(wire, path, token, begun):
-                remove_begun(wire, path)
+            if begun is not None or _understood(token, noted(wire, path, _NOTE)):
+                remove_begun(wire, path, lambda good: _stays(begun, good))
         finally:
             wire.leave()
 
 
-def _is_ours(wire: Wire, path: str, token: Token, begun: _Begun | None) -> bool:
+def _stays(begun: _Begun | None, good: list[Replica]) -> bool:
     """What is good is somebody's: unless it is the one that was just closed and differs from what was sent."""
-    found = replicas(wire, path)
-    good = [each for each in found if each.status == GOOD]
-    if begun is not None:
-        return not (begun.closing and any(begun.sum in each.digests for each in good))
-    return not good and bool(_understood(token, noted(wire, path, _NOTE)))
+    if begun is None or not begun.closing:
+        return True
+    return any(begun.sum in each.digests for each in good)

@@ -18,6 +18,7 @@ from .values import Receipt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from ..checksum.digest import Digest
@@ -33,6 +34,8 @@ SUM_BYTES_PER_SECOND: Final = 20e6
 _LEAVES: Final = 20
 """How often an object is tried to be removed that the server still believes to be written."""
 _LEAVE_SECONDS: Final = 0.1
+_MARKS_WRITERS: Final = (4, 2, 9)
+"""From this version on nothing is good that was not closed, or whose checksum the server found wrong."""
 
 
 class IrodsWriter:
@@ -40,7 +43,7 @@ class IrodsWriter:
 
     __slots__ = (
         "_descriptor",
-        "_digest",
+        "_digests",
         "_kept",
         "_location",
         "_missing",
@@ -83,7 +86,7 @@ class IrodsWriter:
         self._missing = 0
         """Bytes that the present request still needs."""
         self._written = 0
-        self._digest: Digest | None = None
+        self._digests: tuple[Digest, ...] = ()
         self._state = "waiting"
         """Then `open`, `closing` while nobody knows, `closed`, and `done` when there is nothing left to do."""
 
@@ -130,7 +133,7 @@ class IrodsWriter:
             )
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
-        self._digest = next((each for each in digests if each.algorithm == "sha256"), None)
+        self._digests = digests
         if self._state == "waiting":
             self.begin()
             if self._kept is not None:
@@ -183,25 +186,26 @@ class IrodsWriter:
         # Closing it would make it good; without its connection it becomes stale.
         self._wire.drop()
         try:
-            self._tidy_up(look_first=state == "closing")
+            self._tidy_up(was_open=state == "open")
         except TransferError:
             return
 
-    def _tidy_up(self, *, look_first: bool) -> None:
-        """Removes what was begun. With `look_first` the answer to closing was lost, and it may be whole."""
+    def _tidy_up(self, *, was_open: bool) -> None:
+        """Removes what was begun. Unless it `was_open` to the last, the answer may have been lost, and it may be whole."""
         what = f"cannot remove {shown_path(self._path)}"
         wire = self._sessions.take_for_last_words(self._location, what)
         try:
-            if look_first and self._is_whole(replicas(wire, self._path)):
-                return
-            remove_begun(wire, self._path)
+            not_ours = (was_open or bool(self._sum)) and wire.version >= _MARKS_WRITERS
+            remove_begun(wire, self._path, lambda good: not_ours or self._is_whole(good))
         except Refused as refused:
             raise wire.error(refused) from None
         finally:
             wire.leave()
 
-    def _is_whole(self, found: list[Replica]) -> bool:
-        return any(each.status == GOOD and self._digest in each.digests for each in found)
+    def _is_whole(self, good: list[Replica]) -> bool:
+        return any(each.checksum and each.checksum == self._sum for each in good) or any(
+            digest in each.digests for each in good for digest in self._digests
+        )
 
 
 def opened_for_writing(
@@ -252,9 +256,15 @@ def receipt_of(found: list[Replica], path: str, host: str) -> Receipt:
     return Receipt(good.size, good.version, good.digests)
 
 
-def remove_begun(wire: Wire, path: str) -> None:
-    """Removes an object whose writer has gone; the server may need a moment to notice. Raises Refused."""
+def remove_begun(wire: Wire, path: str, stays: Callable[[list[Replica]], bool]) -> None:
+    """Removes an object whose writer has gone; the server may need a moment to notice. Raises Refused.
+
+    If replicas are good, `stays` is asked about them, before every attempt: meanwhile another client may have written it.
+    """
     for attempt in range(_LEAVES):
+        good = [each for each in replicas(wire, path) if each.status == GOOD]
+        if good and stays(good):
+            return
         try:
             with library(wire) as calls:
                 calls.data_objects.unlink(path, force=True)

@@ -32,8 +32,7 @@ _SHOWN_MOST: Final = 2000
 """Characters of a URL that people are shown."""
 LOCAL_SCHEMES: Final = frozenset({"file", "symlink", "moveto"})
 _URL_SCHEMES: Final = frozenset(
-    {"http", "https", "ftp", "webdav", "webdavs", "dav", "davs", "gsidavs"}
-    | {"osdf", "pelican", "stash"}
+    {"http", "https", "ftp", "webdav", "webdavs", "dav", "davs", "gsidavs"} | {"osdf", "pelican", "stash"}
 )
 _HOSTLESS_URL_SCHEMES: Final = frozenset({"osdf", "stash"})
 """`osdf:///namespace/name`: the federation is known, and no host is named."""

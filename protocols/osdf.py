@@ -60,7 +60,7 @@ class OsdfStore:
 
     def _places(self, location: Location, name: Name, guide: Guide, purpose: str) -> Sequence[Location]:
         servers = guide.servers
-        if guide.needs_token or purpose == "write":
+        if guide.needs_token or name.token or purpose == "write":
             servers = tuple(server for server in servers if server.startswith("https://"))
         if not servers:
             raise LocalRefused(
@@ -163,8 +163,13 @@ class OsdfStore:
         self._servers.make_directory(self._place(location, "write"))
 
     def remove(self, location: Location, *, recursive: bool) -> None:
-        """At an origin; caches may go on serving what they have."""
-        recursive = recursive or "recursive" in name_of(location).flags
+        """At an origin; caches may go on serving what they have. A whole namespace is not removed."""
+        name = name_of(location)
+        recursive = recursive or "recursive" in name.flags
+        if recursive and name.decoded.strip("/") == self._guide(name, "write").namespace.strip("/"):
+            raise LocalRefused(
+                f"{location.shown} is not removed: it is a whole namespace", remedy="name what is in it"
+            )
         self._servers.remove(self._place(location, "write"), recursive=recursive)
 
     def digest(self, location: Location, algorithm: str) -> Digest | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Busy, NotFound, ServerFault, TransferError, Unreachable
+from .errors import Busy, NotFound, ServerFault, TransferError, Unreachable, Unsupported
 from .http_visit import refused
+from .wire import origin_of
 
 if TYPE_CHECKING:
     from typing import Final
@@ -23,9 +24,13 @@ _DOCUMENT_MOST: Final = 1 << 20
 _REBOOT_SECONDS: Final = 3.0
 """How long to leave a director alone that has just started; Pelican's own client waits as long."""
 _LINK = re.compile(
-    r'\s*<([^>]*)>((?:\s*;\s*[!#$%&\'*+.^_`|~0-9A-Za-z-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]*))?)*)\s*(?:,|$)'
+    r'\s*+<([^>]*+)>((?:\s*+;\s*+[!#$%&\'*+.^_`|~0-9A-Za-z-]++\s*+(?:=\s*+(?:"[^"]*+"|[^\s",;]*+))?+)*+)\s*+(?:,|$)'
 )
-_PARAMETER = re.compile(r';\s*([A-Za-z0-9_*-]+)\s*=\s*(?:"([^"]*)"|([^\s",;]*))')
+"""Nothing in it is tried twice: whoever writes the field must not decide how long it takes to read."""
+_PARAMETER = re.compile(r';\s*+([A-Za-z0-9_*-]++)\s*+=\s*+(?:"([^"]*+)"|([^\s",;]*+))')
+_PRIORITY = re.compile(r"[0-9]{1,9}")
+_SERVERS_MOST: Final = 20
+"""Of the servers for one object; Pelican's directors name six unless told otherwise."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -58,7 +63,7 @@ def director_in(visit: Visit) -> str:
         raise _not_discovered(visit)
     try:
         document = json.loads(visit.answer.read_all(_DOCUMENT_MOST))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ServerFault(
             f"{visit.what()}: the federation's configuration is no JSON", host=visit.origin.authority
         ) from None
@@ -67,7 +72,13 @@ def director_in(visit: Visit) -> str:
         raise ServerFault(
             f"{visit.what()}: the federation's configuration is malformed", host=visit.origin.authority
         )
-    return (found or "").rstrip("/")
+    director = (found or "").rstrip("/")
+    if director.lower().startswith("http:"):
+        # Who can change what it says also chooses the servers that get the tokens.
+        raise ServerFault(
+            f"{visit.what()}: the federation names a director without TLS", host=visit.origin.authority
+        )
+    return director
 
 
 def _not_discovered(visit: Visit) -> TransferError:
@@ -107,7 +118,7 @@ def guide_in(visit: Visit, path: str) -> Guide:
 
 
 def _servers(fields: Fields) -> list[str]:
-    """The URLs of `Link`, by their `pri`; where there is none that of `Location`, without the token that it may carry."""
+    """The URLs of `Link`, by their `pri`; where there is none that of `Location`."""
     found = []
     text, at = fields.get("link") or "", 0
     while at < len(text) and (link := _LINK.match(text, at)):
@@ -115,19 +126,32 @@ def _servers(fields: Fields) -> list[str]:
         parameters = {match[1].lower(): match[2] or match[3] or "" for match in _PARAMETER.finditer(link[2])}
         if "duplicate" in parameters.get("rel", "duplicate").split():
             priority = parameters.get("pri", "")
-            found.append((int(priority) if priority.isdigit() else 1 << 20, link[1]))
+            found.append((int(priority) if _PRIORITY.fullmatch(priority) else 1 << 30, link[1]))
     if found:
         return list(dict.fromkeys(url for _, url in sorted(found, key=lambda one: one[0])))
     location = fields.getlist("location")
-    return [location[0].partition("?")[0]] if location else []
+    return location[:1]
 
 
 def _without_path(urls: list[str], path: str) -> tuple[tuple[str, ...], bool]:
     """The URLs up to the object's path, and whether they name this one object only: some do not end in its path."""
-    usable = [url for url in urls if url.startswith(("https://", "http://"))]
+    usable = list(dict.fromkeys(url for url in map(_plain, urls) if url))[:_SERVERS_MOST]
     if all(url.endswith(path) for url in usable):
         return tuple(url.removesuffix(path) for url in usable), False
     return tuple(usable), True
+
+
+def _plain(url: str) -> str:
+    """The URL in the one spelling by which its server is remembered, without user and query, which may hold secrets.
+
+    Empty where nobody could go there.
+    """
+    try:
+        origin, target = origin_of(url)
+    except Unsupported:
+        return ""
+    target = target.partition("?")[0]
+    return origin.url(target) if target.isascii() and target.isprintable() and " " not in target else ""
 
 
 def _pairs(text: str) -> dict[str, str]:

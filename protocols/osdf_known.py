@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _DIRECTOR_SECONDS: Final = 1800.0
 _GUIDE_SECONDS: Final = 60.0
 """A director knows how loaded its caches are; so it is asked about once a minute, and not for each of a thousand objects."""
+_GUIDES_MOST: Final = 10_000
 
 
 class Known:
@@ -51,18 +52,30 @@ class Known:
             found = self._fresh(name, purpose)
             if found is None:
                 found = ask()
-                self._guides[(*question, name.path) if found.alone else question] = (monotonic(), found)
+                self._keep((*question, name.path) if found.alone else question, found)
             return found
 
-    def namespace(self, name: Name, purpose: str, ask: Callable[[], Guide]) -> Guide:
-        """As `guide`, for what is the same for all purposes: the namespace, and whose tokens it takes."""
-        other = "write" if purpose == "read" else "read"
-        return self._fresh(name, purpose) or self._fresh(name, other) or ask()
+    def _keep(self, question: tuple[str, ...], guide: Guide) -> None:
+        now = monotonic()
+        with self._lock:
+            if len(self._guides) >= _GUIDES_MOST:
+                fresh = {key: one for key, one in self._guides.items() if now - one[0] < _GUIDE_SECONDS}
+                self._guides = fresh if len(fresh) < _GUIDES_MOST else {}
+            self._guides[question] = (now, guide)
 
-    def _fresh(self, name: Name, purpose: str) -> Guide | None:
+    def namespace(self, name: Name, purpose: str, ask: Callable[[], Guide]) -> Guide:
+        """As `guide`, for what is the same for all purposes: the namespace, and whose tokens it takes.
+
+        It changes rarely, and a director that is gone for a while must not stop what caches go on serving.
+        """
+        other = "write" if purpose == "read" else "read"
+        known = self._fresh(name, purpose, _DIRECTOR_SECONDS) or self._fresh(name, other, _DIRECTOR_SECONDS)
+        return known or ask()
+
+    def _fresh(self, name: Name, purpose: str, seconds: float = _GUIDE_SECONDS) -> Guide | None:
         question = _question(name, purpose)
         found = self._guides.get(question) or self._guides.get((*question, name.path))
-        return found[1] if found is not None and monotonic() - found[0] < _GUIDE_SECONDS else None
+        return found[1] if found is not None and monotonic() - found[0] < seconds else None
 
     def _one_at_a_time(self, question: tuple[str, ...]) -> Lock:
         with self._lock:

@@ -18,7 +18,7 @@ class FederatedReader:
     """As `HttpReader`; a server that tells a failure in its trailer, behind a good status, is believed."""
 
     __slots__ = (
-        *("_answer", "_blame", "_due", "_reader", "_seen", "_shown"),
+        *("_answer", "_blame", "_due", "_reader", "_seen", "_shown", "_whole"),
         *("descriptor", "digests", "mode", "size", "version"),
     )
 
@@ -29,10 +29,13 @@ class FederatedReader:
         digests: tuple[Digest, ...],
         shown: str,
         due: int | None,
+        whole: bool,
         blame: Callable[[TransferError], None],
     ) -> None:
-        """`due` is how many bytes must come, where the answer itself does not tell; `blame` gets what goes wrong."""
+        """`due` is how many bytes must come, where the answer itself does not tell; `whole` says that all of the answer is wanted;
+        `blame` gets what goes wrong."""
         self._due = due
+        self._whole = whole
         self._reader = reader
         self._answer = answer
         self._blame = blame
@@ -51,7 +54,7 @@ class FederatedReader:
                 self._count(view)
             if self._answer.drained:
                 self._look_at_trailer()
-            elif not view:
+            elif not view and self._whole:
                 self._drain()
         except TransferError as error:
             self._blame(error)
@@ -66,9 +69,10 @@ class FederatedReader:
             raise Broken(f"{self._shown}: ended {early}")
 
     def _drain(self) -> None:
-        """Goes to the end of a body whose bytes have all come, for what is said there."""
+        """Goes to the end of a body whose bytes have all come, for what is said there. Raises Broken for more bytes."""
         while not self._answer.drained:
-            self._answer.read()
+            if self._answer.read():
+                raise Broken(f"{self._shown}: ended with more bytes than there should be")
         self._look_at_trailer()
 
     def _look_at_trailer(self) -> None:

@@ -41,6 +41,8 @@ _ASK_FOR_THE_END: Final = (("X-Transfer-Status", "true"), ("TE", "trailers"))
 """Have the server say behind the data whether all went well: it began to send before it knew."""
 _ALGORITHMS: Final = ("adler32", "crc32c", "md5")
 _LAST_WORDS_SECONDS: Final = 5.0
+_MOMENTARY: Final = frozenset({429, 502, 503, 504})
+"""Statuses that say nothing of what a server can do."""
 _BLAMED: Final = frozenset({"broken", "server-error", "unreachable"})
 """Failures after which a server is asked last."""
 
@@ -116,12 +118,15 @@ class ObjectServers(WebdavStore):
         answer, self._answer = self._answer, None
         assert answer is not None
         due = None
-        if reader.size is None:
-            due = reader.size = self._size_of(location, reader.close)
+        if reader.size is None and (size := self._size_of(location, reader.close)) is not None:
+            reader.size = size
+            due = max(size - start, 0) if length is None else min(max(size - start, 0), length)
         if reader.size is not None:
             self._told_size = (location.logical, reader.size)
+        # What is sent besides the range that was asked for is nobody's.
+        whole = length is None or answer.status == 206
         return FederatedReader(
-            reader, answer, digests, location.shown, due, lambda error: self._blame(server, error)
+            reader, answer, digests, location.shown, due, whole, lambda error: self._blame(server, error)
         )
 
     def _opened(self, location: Location, start: int, length: int | None, version: str | None) -> HttpReader:
@@ -160,7 +165,8 @@ class ObjectServers(WebdavStore):
         visit.answer.close()
         if visit.answer.status in (401, 403, 404):
             raise refused(visit)
-        self._federations.note_mute(server)
+        if visit.answer.status not in _MOMENTARY:
+            self._federations.note_mute(server)
         return ()
 
     def _blame(self, server: str, error: TransferError) -> None:

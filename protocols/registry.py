@@ -301,8 +301,7 @@ IRODS: Final = Capability(
 BUILT_IN: Final = (FILE, HTTP, FTP, S3, SFTP, WEBDAV, GCS, GLOBUS, OSDF, XROOTD, IRODS)
 
 PLANNED: Final = frozenset(
-    {"gsiftp", "sshftp", "gsiscp", "srm"}
-    | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
+    {"gsiftp", "sshftp", "gsiscp", "srm"} | {"fdt", "rucio", "docker", "shub", "library", "hpss"}
 )
 """Schemes that batches of this field use and that are not built yet."""
 

@@ -31,7 +31,7 @@ class NoSubsystem(Unsupported):
 
 
 _REACH_IT: Final = Unreachable.default_remedy
-_DROPPED: Final = (
+DROPPED: Final = (
     "the server may be limiting how many log in at once (MaxStartups), or it is a firewall's doing: "
     "run again later, or with a smaller -n"
 )
@@ -98,9 +98,14 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
         _REACH_IT,
     ),
     (
+        r"banner\b.*\binvalid",
+        Unreachable,
+        "what answers there is no SSH server: check the port",
+    ),
+    (
         r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner",
         TurnedAway,
-        _DROPPED,
+        DROPPED,
     ),
     (
         r"ssh_dispatch_run_fatal|message authentication code incorrect|Bad packet length|Corrupted MAC",

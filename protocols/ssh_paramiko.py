@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import select
 
-from .errors import Busy, Denied, MissingExtra, TransferError, Unreachable
-from .ssh_errors import NoSubsystem, error_of_words
+from .errors import Busy, Denied, MissingExtra, TransferError, TurnedAway, Unreachable
+from .ssh_errors import DROPPED, NoSubsystem, error_of_words
 from .ssh_settings import far_side
 
 TYPE_CHECKING = False
@@ -164,7 +164,11 @@ class ParamikoOpener:
         if isinstance(error, paramiko.ChannelException):
             return Busy(f"{doing}: the server opens no further session: {error}", host=host)
         words = " ".join(str(each) for each in (error, error.__cause__) if each is not None)
-        if isinstance(error, (OSError, EOFError)):
+        if isinstance(error, (EOFError, ConnectionResetError)):
+            return TurnedAway(
+                f"{doing}: {words or 'the server closed the connection'}", host=host, remedy=DROPPED
+            )
+        if isinstance(error, OSError):
             return Unreachable(f"{doing}: {words or type(error).__name__}", host=host)
         return self._said(words or type(error).__name__)
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from ..credentials.kinds import Credential
     from .context import Context
-
     from .xrootd_service import Told
 
 _TICK: Final = 1.0
@@ -88,7 +87,7 @@ class Link:
         self._what, self._kind = what, kind
 
     def call(self, operation: str, *values: object, seconds: float = 0.0) -> Any:
-        """The answer; at most `seconds` and the stall limit later. Raises Status."""
+        """The answer; at most `seconds` and the stall limit later. Where `seconds` are given, no bytes need come. Raises Status."""
         if not self._ready:
             self._begin()
         self._next += 1
@@ -96,7 +95,7 @@ class Link:
         self._send([number, operation, *values])
         self.unanswered = True
         while number not in self._answers:
-            self._take_in(self._silence() + seconds)
+            self._take_in(self._silence() + seconds, paced=not seconds)
         self.unanswered = False
         answer = self._answers.pop(number)
         if len(answer) > 2:
@@ -174,9 +173,9 @@ class Link:
         except OSError:
             raise self._ended() from None
 
-    def _take_in(self, silence: float) -> None:
+    def _take_in(self, silence: float, *, paced: bool = True) -> None:
         """Reads what there is and sorts it; waits for the next byte at most `silence` seconds."""
-        self._wait(silence)
+        self._wait(silence, paced)
         try:
             more = self._socket.recv(1 << 16)
         except OSError:
@@ -215,7 +214,7 @@ class Link:
         if waiting is not None and frame[1] != -1:
             waiting.append(frame[1:])
 
-    def _wait(self, silence: float) -> None:
+    def _wait(self, silence: float, paced: bool) -> None:
         """Returns when something can be read. Raises Stopped, and kills the process after a silence that is too long."""
         began = time.monotonic()
         while not self._poll.poll(round(1000 * min(_TICK, silence))):
@@ -226,6 +225,8 @@ class Link:
                 raise self._kind(f"{self._what}: nothing came for {silence:.0f} s", host=self.host)
         if self._context.stop.is_set() and not self._quiet:
             raise Stopped("the run was stopped")
+        if not paced:
+            return
         self._waited += time.monotonic() - began
         if self._waited > self._context.stall and self._kind is Broken:
             self._insist_on_pace()

@@ -99,10 +99,10 @@ class Links:
 def _error(status: Status, what: str, link: Link, kind: type[TransferError]) -> TransferError:
     """A refusal names the credential too, for people to know which one to renew."""
     error = error_of_status(status, what, link.host, kind)
-    if isinstance(error, Denied):
-        from ..credentials.redaction import printable
+    if not isinstance(error, Denied):
+        return error
+    from ..credentials.redaction import printable
 
-        shown = link.credential
-        origin = f"{shown.name} from {shown.origin}" if shown.kind != "none" else "no credential"
-        error.what += f" (presented: {printable(origin)})"
-    return error
+    shown = link.credential
+    origin = "nothing" if shown.kind == "anonymous" else f"{shown.name} from {shown.origin}"
+    return Denied(f"{error.what} (presented: {printable(origin)})", host=link.host)

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from command_runs import wf_transfer
 from gcs_tools import at as gs
 from gcs_tools import checking, nobody, versioned
 from runs import QUICK, execute, leftovers, mkdir, remove, sha256, transfer
@@ -214,6 +215,17 @@ def test_buckets_are_made_and_trees_removed_in_a_batch(checking: GcsEmulator, tm
     )
     assert done.exit == 0
     assert [each.name for each in checking.client().list_blobs(bucket)] == ["running"]
+
+
+def test_what_is_in_a_folder_is_copied_without_the_folder(checking: GcsEmulator, tmp_path: Path) -> None:
+    bucket = checking.new_bucket()
+    environment = {"STORAGE_EMULATOR_HOST": checking.endpoint}
+    (tmp_path / "x/sub").mkdir(parents=True)
+    (tmp_path / "x/sub/a").write_bytes(b"abc")
+    for words in (("x/.", f"gs://{bucket}/y"), (f"gs://{bucket}/y/.", "back/"), (f"gs://{bucket}/.", "all/")):
+        run = wf_transfer(tmp_path, "cp", "-r", *words, environment=environment)
+        assert run.code == 0, run.err
+    assert (tmp_path / "back/sub/a").read_bytes() == (tmp_path / "all/y/sub/a").read_bytes() == b"abc"
 
 
 def test_many_small_files_share_their_workers(checking: GcsEmulator, place: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from wf.protocols.errors import (
     Mismatch,
     NoSpace,
     NotFound,
+    Reach,
     ServerFault,
     TransferError,
     Undone,
@@ -418,6 +419,17 @@ def test_a_full_quota_is_about_all_that_was_not_done() -> None:
 def test_a_failed_task_is_a_failure_of_its_files(task: dict[str, Any], kind: type, said: str) -> None:
     (found,) = results_of(copies("a"), ended("FAILED", task=task), NOW)
     assert type(found[1]) is kind and said in str(found[1])
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_task_whose_deadline_is_ours_is_not_made_again(ours: bool) -> None:
+    group = copies("a")._replace(deadline=NOW + 0.5 if ours else None)
+    (found,) = results_of(group, ended("FAILED", fatal={"code": "EXPIRED"}), NOW)
+    assert isinstance(found[1], Broken)
+    assert found[1].reach is (Reach.REQUEST if ours else Reach.ATTEMPT)
+    document = document_of(group, "x")
+    # It is never before the end of the run, which ends the task itself.
+    assert document.get("deadline") == ("2027-01-15T08:00:01+00:00" if ours else None)
 
 
 def test_removals_are_done_together_and_fail_by_name() -> None:

@@ -260,6 +260,57 @@ def test_what_the_server_still_believes_to_be_written_is_removed_when_it_notices
     assert names(zone) == []
 
 
+def test_what_another_client_wrote_after_a_connection_broke_is_not_removed(
+    alice: IrodsStore, zone: IrodsZone, tmp_path: Path
+) -> None:
+    writer = alice.open_write(at(zone, "f"), Incoming(len(DATA)))
+    writer.write(memoryview(DATA)[:MIB])
+    zone.cut_all()
+    zone.await_no_writer(f"{zone.home}/f")
+    put_whole(store(zone, tmp_path), zone, "f", b"by another client")
+    writer.abort()
+    assert zone.content(f"{zone.home}/f") == b"by another client"
+
+
+def test_what_another_client_completes_while_a_removal_waits_for_it_is_not_removed(
+    alice: IrodsStore, zone: IrodsZone, tmp_path: Path
+) -> None:
+    writer = alice.open_write(at(zone, "f"), Incoming(len(DATA)))
+    zone.cut_all()
+    zone.await_no_writer(f"{zone.home}/f")
+    other = store(zone, tmp_path).open_write(at(zone, "f"), Incoming(3))
+    other.write(memoryview(b"abc"))
+    removal = threading.Thread(target=writer.abort)
+    removal.start()
+    while UNLINK not in zone.calls:
+        removal.join(0.005)
+        assert removal.is_alive()
+    other.commit(())
+    removal.join()
+    assert zone.content(f"{zone.home}/f") == b"abc"
+
+
+def test_a_good_replica_elsewhere_survives_a_writer_that_breaks(alice: IrodsStore, zone: IrodsZone) -> None:
+    planted_replicas(zone, "f", stale=b"older", good=b"what there was")
+    writer = alice.open_write(parse_location(f"irods://demoResc{zone.home}/f"), Incoming(len(DATA)))
+    writer.write(memoryview(DATA)[:MIB])
+    writer.abort()
+    zone.await_no_writer(f"{zone.home}/f")
+    assert drained(alice.open_read(at(zone, "f"))) == b"what there was"
+
+
+@pytest.mark.parametrize("number", [CLOSE, QUERY])
+def test_a_small_file_is_not_removed_for_a_lost_answer(
+    number: int, alice: IrodsStore, zone: IrodsZone
+) -> None:
+    """The server compared its SHA-256, and metadata of what was overwritten would go with it."""
+    zone.plant("f", b"old").metadata.append(("project", "x"))
+    zone.inject(number, times=1, unanswered=True)
+    refused(lambda: put_whole(alice, zone, "f", b"content"), Broken)
+    assert zone.content(f"{zone.home}/f") == b"content"
+    assert zone.catalogue.objects[f"{zone.home}/f"].metadata == [("project", "x")]
+
+
 def test_an_object_without_a_good_replica_afterwards_is_no_success(
     alice: IrodsStore, zone: IrodsZone
 ) -> None:

@@ -141,3 +141,16 @@ def test_an_object_that_was_given_up_takes_no_further_part(zone: IrodsZone, tmp_
     alice.abort_parts(token)
     refused(lambda: put_part(other, token, 2), TransferError)
     assert f"/tempZone/home/{USER}/f" not in zone.catalogue.objects
+
+
+def test_what_another_client_wrote_while_parts_were_written_is_not_removed(
+    zone: IrodsZone, tmp_path: Path
+) -> None:
+    alice = store(zone, tmp_path)
+    token = opened(alice, zone)
+    put_part(alice, token, 0)
+    zone.cut_all()
+    zone.await_no_writer(f"{zone.home}/f")
+    zone.plant("f", b"by another client")
+    alice.abort_parts(token)
+    assert stored(zone) == b"by another client"

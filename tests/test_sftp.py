@@ -244,8 +244,8 @@ def test_a_host_that_cannot_be_reached_is_named_so(
     server: Sshd, credential: Credential, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with closed_port() as port, fault_proxy(server.port, REFUSE) as dropping:
-        for number in (port, dropping.port):
-            refused(lambda: store(credential=credential).stat(place(server, port=number)), Unreachable)  # noqa: B023
+        for number, kind in ((port, Unreachable), (dropping.port, TurnedAway)):
+            refused(lambda: store(credential=credential).stat(place(server, port=number)), kind)  # noqa: B023
     location = parse_location("sftp://no-such-host.invalid/p")
     refused(lambda: store(credential=credential).stat(location), Unreachable)
     assert "Traceback" not in capfd.readouterr().err
@@ -794,6 +794,7 @@ def test_a_server_that_is_no_ssh_server_is_named_so(web: object, monkeypatch: py
     port = web.port  # type: ignore[attr-defined]
     refused(
         lambda: store(connect=2.0).stat(parse_location(f"sftp://127.0.0.1:{port}/p")),
+        TurnedAway,
         Unreachable,
         ServerFault,
     )

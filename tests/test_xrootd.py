@@ -131,9 +131,25 @@ def test_the_opaque_part_is_no_part_of_the_name(xrootd: XrootdRoot, store: Xroot
     assert store.digest(place, "md5") == digest_of("md5", DATA)
 
 
-def test_a_name_that_is_not_utf8_is_refused(xrootd: XrootdRoot, store: XrootdStore) -> None:
-    with pytest.raises(LocalRefused):
-        written(store, location(xrootd, fresh(xrootd)).below("caf\udce9"), b"x")
+def test_a_name_that_is_not_utf8_is_refused_before_anything_is_sent(
+    xrootd: XrootdRoot, store: XrootdStore
+) -> None:
+    folder = fresh(xrootd)
+    with pytest.raises(LocalRefused, match="UTF-8"):
+        store.open_write(location(xrootd, folder).below("caf\udce9"), Incoming(1))
+    assert left_in(folder) == []
+
+
+def test_a_partial_that_is_locked_still_is_not_waited_for(xrootd: XrootdRoot, store: XrootdStore) -> None:
+    """The server keeps the lock of a name until it has closed the file, though that is removed."""
+    folder = fresh(xrootd)
+    place = location(xrootd, folder).below("file")
+    given_up = store.open_write(place, Incoming(5))
+    (partial,) = folder.iterdir()
+    partial.unlink()
+    written(store, place, b"later")
+    given_up.abort()
+    assert (folder / "file").read_bytes() == b"later"
 
 
 def test_a_large_file_is_written_over_several_connections(
@@ -251,7 +267,46 @@ def test_removing_a_tree_follows_no_link(xrootd: XrootdRoot, store: XrootdStore)
     assert (folder / "kept/deep/file").read_text() == "stays"
 
 
+@pytest.fixture
+def asked(xrootd: XrootdRoot) -> Location:
+    """A folder with two names of which one, asked for, is the other."""
+    folder = fresh(xrootd)
+    (folder / "name").write_text("one")
+    (folder / "name?x").write_text("another")
+    xrootd.give(folder)
+    return location(xrootd, folder)
+
+
+def test_a_question_mark_in_a_name_does_not_make_it_another_one(store: XrootdStore, asked: Location) -> None:
+    assert sorted(entry.path for entry in store.list(asked, recursive=False)) == ["name", "name?x"]
+    with pytest.raises(LocalRefused, match="question mark"):
+        list(store.list(asked, recursive=True))
+
+
+def test_a_tree_with_a_question_mark_in_a_name_is_not_reported_as_removed(
+    store: XrootdStore, asked: Location
+) -> None:
+    with pytest.raises(LocalRefused, match="question mark"):
+        store.remove(asked, recursive=True)
+
+
+@pytest.mark.parametrize(("name", "why"), ((b"caf\xe9", "UTF-8"), (b"new\nline", "line break")))
+def test_a_name_that_cannot_be_told_is_named_as_the_reason(
+    xrootd: XrootdRoot, store: XrootdStore, name: bytes, why: str
+) -> None:
+    folder = fresh(xrootd)
+    with open(os.path.join(os.fsencode(folder), name), "wb"):
+        pass
+    with pytest.raises(LocalRefused, match=why):
+        list(store.list(location(xrootd, folder), recursive=False))
+
+
 # --- errors
+
+
+def test_what_the_server_says_ends_without_its_line_break(xrootd: XrootdRoot, store: XrootdStore) -> None:
+    with pytest.raises(NotFound, match=r"no such file or directory$"):
+        store.open_read(location(xrootd, fresh(xrootd)).below("absent"))
 
 
 @pytest.mark.parametrize(
@@ -400,6 +455,20 @@ def test_a_hang_does_not_hold_up_the_end_of_the_run(
     assert left_in(folder) == []
 
 
+@pytest.mark.parametrize(
+    "said", (b"\0\0\0\3abc", b"\0\0\0\2{}", b"\0\0\0\2[]", b"\0\0\0\4[-1]", b"\xff\xff\xff\xff")
+)
+def test_a_process_that_talks_nonsense_is_ended(
+    xrootd: XrootdRoot, store: XrootdStore, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    program = f"import os, sys, time; os.write(int(sys.argv[-3]), {said!r}); time.sleep(1000)"
+    monkeypatch.setattr("wf.protocols.xrootd_link._PROGRAM", program)
+    with pytest.raises(Broken, match="nonsense"):
+        store.stat(location(xrootd, fresh(xrootd)))
+    (process,) = processes_of(store)
+    assert not Path(f"/proc/{process}").exists()
+
+
 def test_the_process_ends_with_ours(xrootd: XrootdRoot, tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
@@ -486,6 +555,8 @@ def test_without_a_good_token_the_door_stays_shut(
         shown = bearer(xrootd.issuer.token(READ_WRITE)[:-8] + "AAAAAAAA")
     with pytest.raises(Denied) as caught:
         opened(shown).open_read(kept)
+    presented = "token from the test" if isinstance(shown, Bearer) else "nothing"
+    assert f"(presented: {presented})" in caught.value.what
     if isinstance(shown, Bearer):
         assert shown.token.reveal() not in f"{caught.value!r} {caught.value.what} {caught.value.remedy}"
 
@@ -592,6 +663,17 @@ def test_a_copy_reads_its_source_as_the_user_who_asked(
     step = opened(certificate(xrootd.grid.proxy)).copy(grid, there, "")
     assert step.receipt is not None and step.receipt.size == 4
     assert drained(opened(certificate(xrootd.grid.proxy)).open_read(there)) == b"grid"
+
+
+def test_a_copy_may_take_longer_than_a_silence(
+    xrootd: XrootdRoot, context: Context, store: XrootdStore
+) -> None:
+    """Servers say nothing during the two seconds that the smallest copy takes them."""
+    source, folder = planted(xrootd, DATA), fresh(xrootd, OTHER)
+    store.stat(location(xrootd, source))
+    context.stall = context.connect = 1.0
+    step = store.copy(location(xrootd, source), location(xrootd, folder / "file", OTHER), "")
+    assert step.receipt is not None and step.receipt.size == len(DATA)
 
 
 def test_a_copy_that_fails_leaves_nothing(xrootd: XrootdRoot, store: XrootdStore) -> None:

@@ -64,17 +64,10 @@ def copy_tree(
 ) -> Copied:
     """All files of one folder to another, or an archive taken apart or made. Alone: a tree is no part of another worker's."""
     source, destination = trees
-    packed = [tree for tree in trees if tree is not None and tree.pack]
     crew, worker.crew = worker.crew, None
     try:
-        if packed:
-            from .packs import pack, unpack
-
-            moved = (
-                unpack(transfer, work, worker, budget, source)
-                if source is not None and source.pack
-                else pack(transfer, work, worker, budget, packed[0])
-            )
+        if any(tree is not None and tree.pack for tree in trees):
+            moved = _archive(transfer, work, worker, budget, trees)
         else:
             _insist_on_no_digest(transfer)
             assert work.replica is not None
@@ -96,6 +89,24 @@ def copy_tree(
     return Copied(route, moved.bytes, (), moved.evidence, note=f"folder of {files}{lost}")
 
 
+def _archive(
+    transfer: Transfer,
+    work: Work,
+    worker: Worker,
+    budget: SpoolBudget,
+    trees: tuple[Tree | None, Tree | None],
+) -> Moved:
+    source, destination = trees
+    if source is not None and source.pack:
+        from .unpacking import unpack
+
+        return unpack(transfer, work, worker, budget, source)
+    from .packs import pack
+
+    assert destination is not None
+    return pack(transfer, work, worker, budget, destination)
+
+
 def _insist_on_no_digest(transfer: Transfer) -> None:
     if transfer.expected is not None or transfer.size is not None:
         raise Unsupported(
@@ -110,12 +121,15 @@ def _copy_folder(transfer: Transfer, source: Location, destination: Location, wo
     """Every file below `source`, in order of names."""
     names = _names(source, destination, worker)
     can = capability_of(worker.plan, destination)
+    makes = can.make_directory and can.folders
+    if makes and not names:
+        _make_folder(destination, worker)
     moved = Moved()
     for name, is_folder in names:
         target = below(destination, name)
         if not is_folder:
             moved = moved.and_file(copy_file(transfer, below(source, name), target, name, worker))
-        elif can.make_directory and can.folders:
+        elif makes:
             _make_folder(target, worker)
     return moved
 

@@ -44,7 +44,8 @@ class Federation:
         self.reset()
 
     def reset(self) -> None:
-        """Two good caches, no troubles, nothing asked."""
+        """Two good caches that answer, no troubles, nothing asked."""
+        self.servers.settle()
         self.director.namespaces.clear()
         for name in NAMESPACES:
             self.director.namespaces[f"/{name}"] = Namespace(

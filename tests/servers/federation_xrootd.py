@@ -8,6 +8,8 @@ else can reach, as a user whom the origin trusts; they judge the tokens of those
 from __future__ import annotations
 
 import contextlib
+import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from .xrootd_server import Issuer
 
 NAMESPACES = ("open", "kept")
+_STARTS = 3
+"""How often the servers are started anew when one of them does not come up."""
+_PATIENCE = 30.0
+"""Seconds; only against hanging."""
 _DELAY = 0.003
 """XRootD 5 sometimes never looks at a request that comes at once."""
 
@@ -34,6 +40,22 @@ class Servers(NamedTuple):
     root: Path
     """What the origin serves: `root/open` is `/open`."""
     daemon: Daemon
+    processes: dict[Path, str]
+    """What their files with process ids said when all of them answered."""
+
+    def settle(self) -> None:
+        """Returns when all servers answer: one that has crashed is started again, which takes a moment."""
+        running = {file: file.read_text() for file in self.processes}
+        if running == self.processes and all(map(_runs, running.values())):
+            return
+        until = time.monotonic() + _PATIENCE
+        while not all(map(_runs, (file.read_text() for file in running))):
+            assert time.monotonic() < until, self.daemon.output()
+            time.sleep(0.02)
+        for port in (self.origin, *self.caches):
+            while not _answers(port):
+                assert time.monotonic() < until, self.daemon.output()
+        self.processes.update({file: file.read_text() for file in running})
 
     def put(self, path: str, content: bytes) -> None:
         """Stores an object at the origin without asking it."""
@@ -50,10 +72,40 @@ class Servers(NamedTuple):
         give_to_server(place)
 
 
+def _runs(process: str) -> bool:
+    """Whether it runs, which one that has crashed and that nobody has looked at yet does not."""
+    try:
+        state = Path(f"/proc/{int(process)}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return False
+    return state not in "ZX"
+
+
+def _answers(port: int) -> bool:
+    """Whether a byte of an answer comes; what stands in front of a server accepts also when that is gone."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return bool(connection.recv(1))
+    return False
+
+
 @contextlib.contextmanager
 def federation_servers(
     tls: TlsFiles, issuer: Issuer, *, caches: int = 2, delay: float = _DELAY
 ) -> Iterator[Servers]:
+    with contextlib.ExitStack() as held:
+        for left in reversed(range(_STARTS)):
+            try:
+                servers = held.enter_context(_servers(tls, issuer, caches, delay))
+                break
+            except RuntimeError:
+                if not left:
+                    raise
+        yield servers
+
+
+@contextlib.contextmanager
+def _servers(tls: TlsFiles, issuer: Issuer, caches: int, delay: float) -> Iterator[Servers]:
     for plugin in ("XrdHttp", "XrdPss", "XrdPfc", "XrdAccSciTokens"):
         insist_on_plugin(plugin)
     with short_temporary_directory() as name:
@@ -74,7 +126,8 @@ def federation_servers(
             ),
         ]
         with xrootd_servers(run, servers) as daemon:
-            yield Servers(origin, tuple(doors), root, daemon)
+            files = (run / f"{server.name}.pid" for server in servers)
+            yield Servers(origin, tuple(doors), root, daemon, {file: file.read_text() for file in files})
 
 
 def _origin(run: Path, root: Path, port: int, inner: int, certificates: Path, issuer: Issuer) -> str:

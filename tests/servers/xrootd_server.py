@@ -110,13 +110,15 @@ class Xrootd(NamedTuple):
     """One process to be started by `xrootd_servers`."""
 
     name: str
-    """Its files in the run folder begin with it: `NAME.cf`, `NAME.log/`, `NAME.admin/`, `NAME.pid`."""
+    """Its files in the run folder begin with it: `NAME.xrootd.cf`, `NAME/`, `NAME.admin/`, `NAME.pid`."""
     configuration: str
     """All of it but `all.adminpath` and `all.pidpath`."""
     ports: tuple[int, ...]
     """From `free_port()`: those that it serves and that are passed on. It is up when all of them accept."""
     delay: float = 0.0
     """Seconds by which what goes to it comes later, as over a network."""
+    cluster: int = 0
+    """The port of the `cmsd` that runs beside it, which tells a redirector of it or is that of one; 0: it has none."""
 
 
 @contextlib.contextmanager
@@ -134,9 +136,11 @@ def xrootd_servers(
         started = []
         for server in servers:
             listeners = [(port, held.enter_context(_listener(port))) for port in server.ports]
+            if server.cluster:
+                started.append(_beside(run, server))
             started.append(
                 {
-                    "command": _command(run, program, server),
+                    "command": _command(run, program, server.name, server.configuration),
                     "pid": str(run / f"{server.name}.pid"),
                     "doors": [(port, listener.fileno()) for port, listener in listeners],
                     "delay": server.delay,
@@ -232,15 +236,27 @@ def _listener(port: int) -> socket.socket:
     return listener
 
 
-def _command(run: Path, program: str, server: Xrootd) -> list[str]:
-    admin = run / f"{server.name}.admin"
-    admin.mkdir()
-    configuration = run / f"{server.name}.cf"
-    configuration.write_text(f"all.adminpath {admin}\nall.pidpath {admin}\n{server.configuration}")
+def _beside(run: Path, server: Xrootd) -> dict[str, object]:
+    """The `cmsd` of a server: it has the same name, so that they find each other."""
+    text = f"{server.configuration}xrd.port {server.cluster}\n"
+    return {
+        "command": _command(run, binary("cmsd"), server.name, text),
+        "pid": str(run / f"{server.name}.cmsd.pid"),
+        "doors": [],
+        "delay": 0.0,
+    }
+
+
+def _command(run: Path, program: str, name: str, text: str) -> list[str]:
+    kind = Path(program).name
+    admin = run / f"{name}.admin"
+    admin.mkdir(exist_ok=True)
+    configuration = run / f"{name}.{kind}.cf"
+    configuration.write_text(f"all.adminpath {admin}\nall.pidpath {admin}\n{text}")
     # IPv4 only: third-party copies between servers of a namespace without IPv6 addresses do not end otherwise.
     command = [
-        *(program, "-I", "v4", "-n", server.name),
-        *("-c", str(configuration), "-l", str(run / f"{server.name}.log")),
+        *(program, "-I", "v4", "-n", name),
+        *("-c", str(configuration), "-l", str(run / f"{name}.{kind}.log")),
     ]
     # As a user of its own, for it refuses to be root; and it ends with the program that started it.
     setpriv = [binary("setpriv"), "--pdeathsig", "KILL"]
