@@ -187,7 +187,7 @@ class Answer:
             return view[begin:stop]
         if end == begin:
             begin = end = 0
-            enough = _TLS_ENOUGH if connection.secure else 1
+            enough = min(_TLS_ENOUGH, size) if connection.secure else 1
             while end < enough:
                 got = connection.receive(view[end:])
                 if not got:

@@ -195,7 +195,10 @@ class _Attempt(threading.Thread):
         try:
             connected = self._session.pool.get_connection()
         except Exception as error:  # noqa: BLE001 - the library's have no common ancestor
-            self.error = from_library(error, self._about, self._login.peer, presented=self._login.presented)
+            found = from_library(error, self._about, self._login.peer, presented=self._login.presented)
+            found.what = self._login.without_secrets(found.what)
+            found.args = (found.what,)
+            self.error = found
             _let_go(error)
             return
         with self._lock:

@@ -53,6 +53,12 @@ class Login(NamedTuple):
         """`host:port`, for people."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def without_secrets(self, text: str) -> str:
+        """What a server said, which was shown the password and the ticket."""
+        from ..credentials.redaction import redact_known
+
+        return redact_known(text, (self.password, self.ticket))
+
     def __repr__(self) -> str:
         return f"Login({self.user}#{self.zone} at {self.host}:{self.port})"
 

@@ -18,6 +18,7 @@ from .errors import (
     NotFound,
     ServerFault,
     TransferError,
+    TurnedAway,
     Unsupported,
 )
 
@@ -52,7 +53,7 @@ _TICKET: Final = "ask whoever issued the ticket for one that is valid for this p
 TABLE: Final[dict[int, tuple[str, type[TransferError], str]]] = {
     -4000: ("SYS_HEADER_READ_LEN_ERR", Broken, ""),
     -7000: ("SYS_CAUGHT_SIGNAL", ServerFault, ""),
-    -9000: ("SYS_EXCEED_CONNECT_CNT", Busy, ""),
+    -9000: ("SYS_EXCEED_CONNECT_CNT", TurnedAway, ""),
     -10000: ("SYS_USER_NOT_ALLOWED_TO_CONN", Denied, _PASSWORD),
     -12000: ("SYS_UNMATCHED_API_NUM", Unsupported, ""),
     -13000: ("SYS_NO_API_PRIV", Denied, _PERMISSION),

@@ -295,6 +295,7 @@ def let_go(sessions: Sessions, token: Token, *, keep: bool) -> None:
         try:
             if begun is not None or _understood(token, noted(wire, path, _NOTE)):
                 remove_begun(wire, path, lambda good: _stays(begun, good))
+                _forget_notes(wire, path)  # of what stays, if the answer was lost that it is whole
         finally:
             wire.leave()
 

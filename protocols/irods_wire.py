@@ -143,7 +143,8 @@ class Wire:
 
         with suppress(Exception):
             choose_parser(error, self.version)
-            return str(iRODSMessage(msg=error).get_main_message(Error).RErrMsg_PI[0].msg or "")
+            said = str(iRODSMessage(msg=error).get_main_message(Error).RErrMsg_PI[0].msg or "")
+            return self.client.login.without_secrets(said)
         return ""
 
     def receive(self, view: memoryview) -> int:

@@ -87,15 +87,17 @@ class Link:
         self._what, self._kind = what, kind
 
     def call(self, operation: str, *values: object, seconds: float = 0.0) -> Any:
-        """The answer; at most `seconds` and the stall limit later. Where `seconds` are given, no bytes need come. Raises Status."""
+        """The answer; at most `seconds` and the stall limit later, and only then bytes must have come. Raises Status."""
         if not self._ready:
             self._begin()
         self._next += 1
         number = self._next
         self._send([number, operation, *values])
         self.unanswered = True
+        if seconds:
+            self._waited, self._got = 0.0, 0
         while number not in self._answers:
-            self._take_in(self._silence() + seconds, paced=not seconds)
+            self._take_in(seconds)
         self.unanswered = False
         answer = self._answers.pop(number)
         if len(answer) > 2:
@@ -110,7 +112,7 @@ class Link:
         """What happened next to an open file: `[slot, bytes]`. Raises Status for what went wrong with it."""
         waiting = self._events[file]
         while not waiting:
-            self._take_in(self._silence())
+            self._take_in()
         return _good(waiting.popleft())
 
     def events(self, file: int) -> Iterator[list[Any]]:
@@ -146,7 +148,7 @@ class Link:
     def _begin(self) -> None:
         self._ready = True
         while 0 not in self._answers:
-            self._take_in(max(_START_SECONDS, self._silence()))
+            self._take_in(_START_SECONDS)
         hello = self._answers.pop(0)
         if hello[1] != "ready":
             self.kill()
@@ -173,9 +175,9 @@ class Link:
         except OSError:
             raise self._ended() from None
 
-    def _take_in(self, silence: float, *, paced: bool = True) -> None:
-        """Reads what there is and sorts it; waits for the next byte at most `silence` seconds."""
-        self._wait(silence, paced)
+    def _take_in(self, more_seconds: float = 0.0) -> None:
+        """Reads what there is and sorts it; waits for the next byte at most `more_seconds` longer than a silence may be."""
+        self._wait(self._silence() + more_seconds, self._context.stall + more_seconds)
         try:
             more = self._socket.recv(1 << 16)
         except OSError:
@@ -214,7 +216,7 @@ class Link:
         if waiting is not None and frame[1] != -1:
             waiting.append(frame[1:])
 
-    def _wait(self, silence: float, paced: bool) -> None:
+    def _wait(self, silence: float, patience: float) -> None:
         """Returns when something can be read. Raises Stopped, and kills the process after a silence that is too long."""
         began = time.monotonic()
         while not self._poll.poll(round(1000 * min(_TICK, silence))):
@@ -225,10 +227,8 @@ class Link:
                 raise self._kind(f"{self._what}: nothing came for {silence:.0f} s", host=self.host)
         if self._context.stop.is_set() and not self._quiet:
             raise Stopped("the run was stopped")
-        if not paced:
-            return
         self._waited += time.monotonic() - began
-        if self._waited > self._context.stall and self._kind is Broken:
+        if self._waited > patience and self._kind is Broken:
             self._insist_on_pace()
 
     def _insist_on_pace(self) -> None:

@@ -29,6 +29,8 @@ class Links:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._links: dict[tuple[Credential, Flavor], Link] = {}
+        self.left: set[str] = context.shared(("xrootd", "left"), set)
+        """URLs of partials that attempts of this run left, of all workers: single additions and looks, which need no lock."""
 
     def _of(self, location: Location, credential: Credential, flavor: Flavor) -> Link:
         key = credential, flavor

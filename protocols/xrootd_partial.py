@@ -43,6 +43,10 @@ class Partial(NamedTuple):
     region: int
     held: int = 0
     """Bytes that an earlier process wrote and that are surely there."""
+    other_is_ours: bool = False
+    """It was made by this very attempt: the server makes a file before it finds that its lock is still held."""
+    other: Place | None = None
+    """The one that was to be gone on with, where somebody else has that open: another process, or a connection that broke."""
 
 
 def open_partial(link: Link, final: Place, incoming: Incoming) -> Partial:
@@ -55,18 +59,16 @@ def open_partial(link: Link, final: Place, incoming: Incoming) -> Partial:
             link.call("create", file, region, usual.url, mode)
             return Partial(usual, file, region)
         except Status as status:
-            if status.number not in (
-                EXISTS,
-                LOCKED,
-            ):  # locked: its writer has gone, and the server not yet noticed
+            if status.number not in (EXISTS, LOCKED):
                 raise
+            is_ours = status.number == LOCKED
         found = _reopened(link, usual, file, region, incoming)
         if found is not None:
             return found
-        own = os.urandom((16 - MARK_DIGITS) // 2).hex()
-        other = final.beside(f".wf-{incoming.token[:MARK_DIGITS]}{own}.part")
-        link.call("create", file, region, other.url, mode)
-        return Partial(other, file, region)
+        digits = os.urandom((16 - MARK_DIGITS) // 2).hex()
+        own = final.beside(f".wf-{incoming.token[:MARK_DIGITS]}{digits}.part")
+        link.call("create", file, region, own.url, mode)
+        return Partial(own, file, region, 0, is_ours, usual)
     except BaseException:
         link.close_file(file, region)
         raise

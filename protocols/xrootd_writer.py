@@ -45,6 +45,7 @@ class XrootdWriter:
         "_partial",
         "_region",
         "_size",
+        "_superseded",
         "_view",
         "_what",
         "algorithms",
@@ -72,6 +73,10 @@ class XrootdWriter:
         self._partial: Place | None = partial.place
         self._file, self._region = partial.file, partial.region
         self._view = link.region(partial.region)
+        other = partial.other
+        is_ours = other is not None and (partial.other_is_ours or other.url in links.left)
+        self._superseded = other if is_ours else None
+        """What this attempt or an earlier one of this run left and could not be gone on with."""
         self._size = incoming.size if incoming.resume else None
         """Where the partial can say how much of it is there, if it is kept."""
         self._offset = partial.held
@@ -137,8 +142,17 @@ class XrootdWriter:
         stored = self._compared(link, partial, size, digests)
         put_in_place(link, partial, self._final, self._location)
         self._partial = None
+        self._remove_superseded(link)
         self.close()
         return Receipt(size, None, stored)
+
+    def _remove_superseded(self, link: Link) -> None:
+        if self._superseded is None:
+            return
+        try:
+            remove_partial(link, self._superseded)
+        except (Status, TransferError):
+            return
 
     def _settled(self, link: Link) -> int:
         """The size that the server tells after every write was confirmed."""
@@ -182,6 +196,8 @@ class XrootdWriter:
         self._partial = None
         if link is None:
             return
+        if keep and partial is not None:
+            self._links.left.add(partial.url)
         if link.unanswered and not keep:
             link.kill()
         try:

@@ -65,6 +65,17 @@ def named(pair: Pair) -> Certificate:
     return Certificate(str(pair.certificate), str(pair.key), name="me", origin="a test")
 
 
+@pytest.mark.parametrize("size", [1, 32 << 10, (32 << 10) + 1, 300_000, 5 * MIB + 7])
+def test_a_body_of_any_size_comes_whole_through_the_small_buffer_of_an_answer(
+    store: HttpStore, wire: Wire, web: Nginx, size: int
+) -> None:
+    """As listings do, which are read while the large buffer is lent."""
+    data = content(size)
+    written(store, parse_location(f"{web.tls_url}/put/a"), data)
+    origin, target = origin_of(f"{web.tls_url}/put/a")
+    assert wire.exchange("GET", origin, target).read_all(size + 1) == data
+
+
 def test_everything_works_over_tls(store: HttpStore, web: Nginx) -> None:
     data = content(5 * MIB + 7)
     location = parse_location(f"{web.tls_url}/put/a")

@@ -12,10 +12,9 @@ from irods_tools import at, credential, planted_replicas, presenting, store, sto
 from runs import execute, transfer
 from servers.irods_server import PASSWORD, USER, ZONE, IrodsZone, irods_zone
 from sftp_tools import Credentials
-from wf.protocols.conformance_tools import drained, refused, written
+from wf.protocols.conformance_tools import digest_of, drained, refused, written
 from wf.protocols.errors import (
     Broken,
-    Busy,
     Changed,
     Denied,
     LocalRefused,
@@ -26,6 +25,7 @@ from wf.protocols.errors import (
     NotFound,
     ServerFault,
     Stopped,
+    TurnedAway,
     Unreachable,
     Unsupported,
 )
@@ -250,6 +250,19 @@ def test_a_lost_answer_to_the_close_does_not_cost_the_object(alice: IrodsStore, 
     assert zone.content(f"{zone.home}/f") == DATA
 
 
+def test_a_lost_answer_to_the_close_does_not_cost_the_object_where_md5_is_used_either(
+    alice: IrodsStore, zone: IrodsZone
+) -> None:
+    zone.catalogue.md5 = True
+    zone.plant("beside", b"content")
+    zone.inject(CLOSE, times=1, unanswered=True)
+    writer = alice.open_write(at(zone, "f"), Incoming(len(DATA)))
+    writer.write(memoryview(DATA))
+    refused(lambda: writer.commit((digest_of("sha256", DATA), digest_of("md5", DATA))), Broken)
+    writer.abort()
+    assert zone.content(f"{zone.home}/f") == DATA
+
+
 def test_what_the_server_still_believes_to_be_written_is_removed_when_it_notices(
     alice: IrodsStore, zone: IrodsZone
 ) -> None:
@@ -385,7 +398,7 @@ def test_two_writers_of_one_object_do_not_mix(alice: IrodsStore, zone: IrodsZone
         (-513028, NoSpace, "UNIX_FILE_WRITE_ERR (-513028): No space left on device"),
         (-511013, Denied, "UNIX_FILE_CREATE_ERR (-511013): Permission denied"),
         (-600005, ServerFault, "error -600005: Input/output error"),
-        (-9000, Busy, "SYS_EXCEED_CONNECT_CNT (-9000)"),
+        (-9000, TurnedAway, "SYS_EXCEED_CONNECT_CNT (-9000)"),
         (-105000, ServerFault, "SYS_RESC_IS_DOWN (-105000)"),
         (-1827000, ServerFault, "error -1827000"),
         (-99999000, ServerFault, "error -99999000"),

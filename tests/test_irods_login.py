@@ -26,6 +26,7 @@ from wf.protocols.errors import (
     NotFound,
     ServerFault,
     Stopped,
+    TurnedAway,
     Unreachable,
 )
 from wf.protocols.irods import IrodsStore
@@ -395,6 +396,30 @@ def test_passwords_are_not_in_what_the_library_logs(
 def test_a_zone_that_refuses_newcomers_is_busy(zone: IrodsZone, tmp_path: Path) -> None:
     zone.inject(110_000, code=-9000)
     refused(lambda: looked(store(zone, tmp_path), zone), Busy)
+
+
+def test_whoever_is_one_too_many_is_turned_away(zone: IrodsZone, tmp_path: Path) -> None:
+    zone.connections_most = 1
+    first, second = store(zone, tmp_path), store(zone, tmp_path)
+    zone.plant("f", b"content")
+    assert first.stat(at(zone, "f")).size == 7
+    assert "-9000" in refused(lambda: looked(second, zone), TurnedAway).what
+    first.close()
+    zone.await_nobody()
+    assert looked(second, zone) == b"content"
+
+
+@pytest.mark.parametrize("number", [110_000, 702], ids=["login", "query"])
+def test_what_a_server_repeats_of_a_secret_is_not_told(number: int, zone: IrodsZone, tmp_path: Path) -> None:
+    zone.inject(number, code=-840_000, text=f"the password {PASSWORD} is too old")
+    error = refused(lambda: looked(store(zone, tmp_path), zone), Denied)
+    assert "the password *** is too old" in error.what and PASSWORD not in repr(error)
+
+
+def test_what_a_server_repeats_of_a_ticket_is_not_told(zone: IrodsZone, tmp_path: Path) -> None:
+    zone.inject(702, code=-891_000, text="ticket open-sesame is too old")
+    error = refused(lambda: looked(store(zone, tmp_path, ticket="open-sesame"), zone), Denied)
+    assert "open-sesame" not in error.what and "is too old" in error.what
 
 
 def test_a_port_where_nobody_listens_is_unreachable(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_a_lost_answer_to_the_close_does_not_cost_the_object(zone: IrodsZone, tm
     refused(lambda: alice.commit_parts(token, parts, (digest_of("sha256", DATA),)), Broken)
     alice.abort_parts(token)
     assert stored(zone) == DATA
+    assert zone.catalogue.objects[f"{zone.home}/f"].metadata == [], "nothing is noted any more"
 
 
 def test_an_object_that_was_given_up_takes_no_further_part(zone: IrodsZone, tmp_path: Path) -> None:

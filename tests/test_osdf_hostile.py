@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from osdf_servers import context_of, fed, federation_service, fresh
 from servers.federation_director import Trouble
+from servers.federation_xrootd import runs
 from servers.scripted import answer, scripted
 from wf.protocols.conformance_tools import drained, written
 from wf.protocols.errors import Broken, LocalRefused, ServerFault
@@ -222,6 +223,10 @@ def test_a_cache_that_crashed_is_back_for_the_next_test(fed: Federation, store: 
     path = f"{fresh(fed)}/x"
     fed.put(path, b"x")
     file = next(file for file in fed.servers.processes if file.name == "cache0.pid")
-    os.kill(int(file.read_text()), signal.SIGSEGV)
+    process = file.read_text()
+    os.kill(int(process), signal.SIGSEGV)
+    until = time.monotonic() + 30
+    while runs(process) and file.read_text() == process:
+        assert time.monotonic() < until
     fed.reset()
     assert drained(store.open_read(at(fed, path))) == b"x"

@@ -34,7 +34,8 @@ from wf.protocols.errors import (
 from wf.protocols.locations import parse_location
 from wf.protocols.values import Incoming
 from wf.protocols.xrootd import XrootdStore
-from wf.protocols.xrootd_errors import Status, error_of_status
+from wf.protocols.xrootd_errors import LOCKED, Status, error_of_status
+from wf.protocols.xrootd_link import Link
 from xrootd_tools import fresh, location, xrootd, xrootd_service
 
 if TYPE_CHECKING:
@@ -140,16 +141,23 @@ def test_a_name_that_is_not_utf8_is_refused_before_anything_is_sent(
     assert left_in(folder) == []
 
 
-def test_a_partial_that_is_locked_still_is_not_waited_for(xrootd: XrootdRoot, store: XrootdStore) -> None:
-    """The server keeps the lock of a name until it has closed the file, though that is removed."""
+def test_a_partial_that_is_locked_still_is_not_waited_for(
+    xrootd: XrootdRoot, store: XrootdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server locks file numbers. One that a new file has again may still be locked for a removed one, for a moment."""
     folder = fresh(xrootd)
-    place = location(xrootd, folder).below("file")
-    given_up = store.open_write(place, Incoming(5))
-    (partial,) = folder.iterdir()
-    partial.unlink()
-    written(store, place, b"later")
-    given_up.abort()
-    assert (folder / "file").read_bytes() == b"later"
+    whole = Link.call
+
+    def locked_at_first(link: Link, operation: str, *values: object, seconds: float = 0.0) -> object:
+        answer = whole(link, operation, *values, seconds=seconds)
+        if operation in ("create", "reopen") and str(values[2]).endswith(f"{'0' * 16}.part"):
+            link.post("close", values[0])
+            raise Status(400, LOCKED, "already opened by 1 writer; open denied")
+        return answer
+
+    monkeypatch.setattr(Link, "call", locked_at_first)
+    written(store, location(xrootd, folder).below("file"), DATA)
+    assert left_in(folder) == ["file"]
 
 
 def test_a_large_file_is_written_over_several_connections(
@@ -690,6 +698,23 @@ def test_ends_with_different_credentials_are_not_copied_between(xrootd: XrootdRo
     with pytest.raises(Unsupported):
         store.copy(kept, location(xrootd, fresh(xrootd) / "file"), "")
     assert processes_of(store) == []
+
+
+def test_a_partial_that_a_retry_could_not_have_does_not_stay(
+    xrootd: XrootdRoot, store: XrootdStore, opened: Callable[[Credential], XrootdStore]
+) -> None:
+    folder = fresh(xrootd)
+    place = location(xrootd, folder).below("file")
+    incoming = Incoming(len(DATA), token="0123456789abcdef", resume=True)
+    first = store.open_write(place, incoming)
+    first.write(memoryview(DATA)[:BUFFER])
+    first.abort(keep=True)
+    somebody = opened(NOBODY).open_write(place, incoming)
+    retry = store.open_write(place, incoming)
+    retry.write(memoryview(DATA))
+    retry.commit(digests_for(retry, DATA))
+    assert left_in(folder) == ["file"]
+    somebody.abort()
 
 
 def test_a_partial_is_gone_on_with_though_its_process_was_killed(

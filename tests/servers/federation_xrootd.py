@@ -46,10 +46,10 @@ class Servers(NamedTuple):
     def settle(self) -> None:
         """Returns when all servers answer: one that has crashed is started again, which takes a moment."""
         running = {file: file.read_text() for file in self.processes}
-        if running == self.processes and all(map(_runs, running.values())):
+        if running == self.processes and all(map(runs, running.values())):
             return
         until = time.monotonic() + _PATIENCE
-        while not all(map(_runs, (file.read_text() for file in running))):
+        while not all(map(runs, (file.read_text() for file in running))):
             assert time.monotonic() < until, self.daemon.output()
             time.sleep(0.02)
         for port in (self.origin, *self.caches):
@@ -72,7 +72,7 @@ class Servers(NamedTuple):
         give_to_server(place)
 
 
-def _runs(process: str) -> bool:
+def runs(process: str) -> bool:
     """Whether it runs, which one that has crashed and that nobody has looked at yet does not."""
     try:
         state = Path(f"/proc/{int(process)}/stat").read_text().rpartition(")")[2].split()[0]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _UNKNOWN_TICKET = Ticket("/nowhere", expired=False)
 _LOGIN = frozenset({110_000, 700, 703, 704, 725, 1201})
 _IN_PROGRESS = 99_999_996
+TOO_MANY = -9_000
 
 
 class Agent(threading.Thread):
@@ -82,6 +83,9 @@ class Agent(threading.Thread):
         if pack.kind != "RODS_CONNECT":
             return False
         self.zone.greeted += 1
+        if self.zone.is_full:  # as a real one says it: before anything is negotiated
+            self.stream.send("RODS_VERSION", number=TOO_MANY)
+            return False
         self._claims = pack.message.get("clientUser")
         secure = False
         if "request_server_negotiation" in pack.message.get("option"):

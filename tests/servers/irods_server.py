@@ -61,6 +61,8 @@ class IrodsZone:
         self.version, self.policy, self.tls = version, policy, tls
         self.tells_progress = True
         """While a collection is removed, as real servers do of large ones."""
+        self.connections_most = 0
+        """Whoever comes when so many are connected is turned away; with 0 nobody is."""
         self.greeted = 0
         """Connections that were begun."""
         self.secured = 0
@@ -147,6 +149,12 @@ class IrodsZone:
                 self._faults[index] = (api, fault, times - 1, 0)
                 return fault
         return None
+
+    @property
+    def is_full(self) -> bool:
+        """With the one who asks there are more than may be."""
+        with self._lock:
+            return 0 < self.connections_most < len(self._agents)
 
     def left(self, agent: Agent) -> None:
         with self._lock:
