@@ -103,7 +103,9 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
         "what answers there is no SSH server: check the port",
     ),
     (
-        r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner",
+        # A reset within `connect`: somebody is there and closed at once, as a server does that lets nobody more in.
+        r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner"
+        r"|connect to host .*: Connection reset by peer",
         TurnedAway,
         DROPPED,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,6 +48,7 @@ from wf.protocols.errors import (
 from wf.protocols.locations import parse_location
 from wf.protocols.registry import SFTP
 from wf.protocols.ssh import account_of, path_of
+from wf.protocols.ssh_errors import SAID
 from wf.protocols.ssh_process import arguments
 from wf.protocols.values import Incoming
 from wf.transfer.settings import Settings
@@ -249,6 +251,19 @@ def test_a_host_that_cannot_be_reached_is_named_so(
     location = parse_location("sftp://no-such-host.invalid/p")
     refused(lambda: store(credential=credential).stat(location), Unreachable)
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("ssh: connect to host 127.0.0.1 port 22: Connection reset by peer", TurnedAway),
+        ("kex_exchange_identification: Connection closed by remote host", TurnedAway),
+        ("ssh: connect to host 127.0.0.1 port 22: Connection refused", Unreachable),
+        ("ssh: connect to host 10.0.0.1 port 22: No route to host", Unreachable),
+    ],
+)
+def test_being_turned_away_is_told_from_nobody_being_there(words: str, kind: type[TransferError]) -> None:
+    assert [row[1] for row in SAID if re.search(row[0], words)][0] is kind
 
 
 def holding(server: Sshd) -> socket.socket:
