@@ -104,8 +104,10 @@ SAID: Final[tuple[tuple[str, type[TransferError], str], ...]] = (
     ),
     (
         # A reset within `connect`: somebody is there and closed at once, as a server does that lets nobody more in.
-        r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner"
-        r"|connect to host .*: Connection reset by peer",
+        (
+            r"exchange_identification|banner exchange|Not allowed at this time|MaxStartups|reading SSH protocol banner"
+            r"|connect to host .*: Connection reset by peer"
+        ),
         TurnedAway,
         DROPPED,
     ),

@@ -263,7 +263,7 @@ def test_a_host_that_cannot_be_reached_is_named_so(
     ],
 )
 def test_being_turned_away_is_told_from_nobody_being_there(words: str, kind: type[TransferError]) -> None:
-    assert [row[1] for row in SAID if re.search(row[0], words)][0] is kind
+    assert next(row[1] for row in SAID if re.search(row[0], words)) is kind
 
 
 def holding(server: Sshd) -> socket.socket:
