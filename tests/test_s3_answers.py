@@ -105,7 +105,7 @@ def test_an_etag_that_is_no_md5_proves_nothing() -> None:
 
 def test_a_service_that_refuses_checksums_gets_none_from_then_on() -> None:
     refusal = fault("NotImplemented", "501 Not Implemented")
-    with scripted([BODY, refusal], answer(b"", ETAG)) as service, closing(store_at(service)) as store:
+    with scripted([BODY, refusal], [BODY, answer(b"", ETAG)]) as service, closing(store_at(service)) as store:
         for name in ("one", "two"):
             written(store, at(f"b/{name}"), DATA)
         assert ["x-amz-checksum-sha256" in request.headers for request in service.requests] == [
