@@ -6,7 +6,7 @@ import time
 
 from ..protocols.errors import Defect, End, Mismatch, Reach, Unreachable
 from .outcomes import Outcome, Status
-from .requests import Transfer
+from .requests import places_of
 from .settings import Evidence
 
 TYPE_CHECKING = False
@@ -67,9 +67,7 @@ def _given(location: Location | None, work: Work) -> Location | None:
     """The location as the batch has it, where a resolver has put another in its place."""
     if location is None or not location.logical:
         return location
-    request = work.request
-    ends = (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
-    return next(end for end in ends if end.url == location.logical)
+    return next(end for end in places_of(work.request) if end.url == location.logical)
 
 
 def done_outcome(work: Work, copied: Copied) -> Outcome:

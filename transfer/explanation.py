@@ -10,7 +10,7 @@ from .accounting import Accounts
 from .outcomes import Outcome, Status
 from .planning import Explanation, capability_of, explain
 from .removal import insist_on_safe
-from .requests import Remove, Transfer, kind_of, name_of
+from .requests import Remove, Transfer, kind_of, name_of, places_of
 from .routes import Route
 from .settings import Exit
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..protocols.locations import Location
     from .planning import Plan
-    from .requests import Request
     from .surroundings import CredentialSource
 
 
@@ -74,7 +73,7 @@ def task_of(explanation: Explanation, made: Plan) -> str:
 
 def _task_sizes(made: Plan) -> dict[str, int]:
     """How many requests each managed task would hold. Empty where no service is involved, which is found out cheaply."""
-    schemes = {end.scheme for request in made.requests for end in _ends(request)}
+    schemes = {end.scheme for request in made.requests for end in places_of(request)}
     known = (made.registry.capability(scheme) for scheme in schemes)
     sizes: dict[str, int] = {}
     if any(can is not None and can.offers(Shape.SERVICE) for can in known):
@@ -83,10 +82,6 @@ def _task_sizes(made: Plan) -> dict[str, int]:
             if task:
                 sizes[task] = sizes.get(task, 0) + 1
     return sizes
-
-
-def _ends(request: Request) -> tuple[Location, ...]:
-    return (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
 
 
 class _Credential(NamedTuple):

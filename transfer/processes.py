@@ -23,7 +23,7 @@ from ..protocols.registry import Registry
 from .execution import Staff
 from .logs import Log
 from .planning import capability_of, decision, obstacle
-from .requests import Remove, Transfer
+from .requests import Remove, Transfer, places_of
 from .routes import Route
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Crew:
     def _only_child(self, request: Request) -> _Child | None:
         """The child that does it where an endpoint bears fewer connections than there are children; else any."""
         count = len(self._children)
-        most = min((self._bears(end) for end in _ends(request)), default=count)
+        most = min((self._bears(end) for end in places_of(request)), default=count)
         if most >= count:
             return None
         child = self._children[request.number % most]
@@ -313,10 +313,6 @@ class _Child:
 def processes_of(settings: Settings) -> int:
     """How many processes share the work: no more than requests may be in progress."""
     return min(settings.processes, settings.workers or settings.processes)
-
-
-def _ends(request: Request) -> Iterable[Location]:
-    return (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
 
 
 def _forked(

@@ -68,6 +68,11 @@ def kind_of(request: Request) -> str:
     return "mkdir" if isinstance(request, MakeDirectory) else "remove"
 
 
+def places_of(request: Request) -> tuple[Location, ...]:
+    """All locations that the request names, sources first."""
+    return (*request.sources, *request.destinations) if isinstance(request, Transfer) else (request.target,)
+
+
 def name_of(request: Request) -> str:
     """What people know the request by: its logical name, else its target."""
     if isinstance(request, Transfer):

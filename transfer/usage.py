@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
+from ..checksum import usage as checksum_usage
 from .command_words import COMMANDS
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
     from typing import Never
 
-    Found = tuple[Namespace, list[str]]
 
-
-class Parser(ArgumentParser):
-    """Ends the program with 2 and one line, where argparse prints all of its usage."""
+class Parser(checksum_usage.Parser):
+    """The same for this command, whose words are often URLs: secrets in them are not repeated."""
 
     def error(self, message: str) -> Never:
         from ..credentials.redaction import printable
 
         self.exit(2, f"{self.prog}: {printable(message)} ({self.prog} --help)\n")
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> Namespace:  # type: ignore[override]
-        found, unknown = self.parse_known_args(args, namespace)
-        return self._all_known(found, unknown)
-
-    def parse_intermixed_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: None = None
-    ) -> Namespace:
-        found, unknown = self.parse_known_intermixed_args(args, namespace)
-        return self._all_known(found, unknown)
 
     def _all_known(self, found: Namespace, unknown: list[str]) -> Namespace:
         if unknown:
