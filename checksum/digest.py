@@ -6,7 +6,6 @@ codecs on top of it, so that two digests compare by their bytes and never by the
 
 from __future__ import annotations
 
-import binascii
 from sys import modules
 
 from .records import NamedTuple
@@ -72,6 +71,7 @@ _NAMES: Final[dict[str, str]] = {
 }
 _UNDASHED: Final = {name.replace("-", ""): name for name in _SHORTENED}
 """As RFC 8493 (2.4) makes file names of them."""
+_CANONICAL: Final = {**dict(zip(KNOWN, KNOWN, strict=True)), **_UNDASHED, **_NAMES}
 
 
 class Digest(NamedTuple):
@@ -86,17 +86,20 @@ class Digest(NamedTuple):
 
     @property
     def base64(self) -> str:
-        return binascii.b2a_base64(self.value, newline=False).decode("ascii")
+        from binascii import b2a_base64
+
+        return b2a_base64(self.value, newline=False).decode("ascii")
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.value.hex()}"
 
 
 def canonical_algorithm(name: str) -> str | None:
-    """The canonical name (`sha256`) of an algorithm under any of its names, or None if it is unknown."""
-    folded = name.strip().lower()
-    folded = _NAMES.get(folded) or _UNDASHED.get(folded, folded)
-    return folded if folded in KNOWN else None
+    """The canonical name (`sha256`) of an algorithm under any of its names, or None if it is unknown.
+
+    It is always the same object, so that a million digests do not hold its text a million times.
+    """
+    return _CANONICAL.get(name) or _CANONICAL.get(name.strip().lower())
 
 
 def names_of(algorithm: str) -> tuple[str, ...]:
@@ -112,10 +115,9 @@ def parse_hex(algorithm: str, text: str) -> Digest:
     length is not that of the algorithm.
     """
     name = _known(algorithm)
-    try:
-        value = binascii.unhexlify(text.strip())
-    except ValueError:
-        raise ValueError(f"the {name} value is not hexadecimal") from None
+    value = _bytes_of(text.strip())
+    if value is None:
+        raise ValueError(f"the {name} value is not hexadecimal")
     return checked(name, value)
 
 
@@ -124,11 +126,17 @@ def value_of(algorithm: str, digits: bytes | str) -> bytes | None:
 
     What `parse_hex` is for people, this is for the lines of manifests. `algorithm` is a canonical name.
     """
+    value = _bytes_of(digits if isinstance(digits, str) else digits.decode("latin-1"))
+    return value if value is not None and len(value) == SIZES[algorithm] else None
+
+
+def _bytes_of(digits: str) -> bytes | None:
+    """Without `binascii`, a library that would be loaded for this alone. `fromhex` skips blanks, so their absence is checked."""
     try:
-        value = binascii.unhexlify(digits)
+        value = bytes.fromhex(digits)
     except ValueError:
         return None
-    return value if len(value) == SIZES[algorithm] else None
+    return value if 2 * len(value) == len(digits) else None
 
 
 def parse_base64(algorithm: str, text: str) -> Digest:
@@ -137,8 +145,10 @@ def parse_base64(algorithm: str, text: str) -> Digest:
     Raises ValueError as `parse_hex` does.
     """
     name = _known(algorithm)
+    from binascii import a2b_base64
+
     try:
-        value = binascii.a2b_base64(text.strip(), strict_mode=True)
+        value = a2b_base64(text.strip(), strict_mode=True)
     except ValueError:
         raise ValueError(f"the {name} value is not base64") from None
     return checked(name, value)

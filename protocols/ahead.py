@@ -14,8 +14,8 @@ from collections import deque
 
 from .connection import Closed
 from .errors import Stopped, TransferError
-from .exchange import Answer
-from .heads import Malformed, parse_head
+from .exchange import Arrived, stays_open
+from .heads import Fields, Malformed, parse_status
 from .origins import Route
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..credentials.kinds import Certificate
     from .connection import Connection
+    from .exchange import Answer
     from .locations import Location
     from .origins import Origin, Request
     from .wire import Wire
@@ -57,9 +58,7 @@ class Line:
         "answered",
         "due",
         "over",
-        "peer",
         "route",
-        "secure",
     )
 
     def __init__(self, connection: Connection, route: Route, buffer: memoryview) -> None:
@@ -68,8 +67,6 @@ class Line:
         self._buffer = buffer
         self._begin = self._end = 0
         self.route = route
-        self.peer = connection.peer
-        self.secure = connection.secure
         self.due: deque[tuple[Location, Request]] = deque()
         """What was asked for and is not answered yet."""
         self.answered = 0
@@ -82,7 +79,7 @@ class Line:
         if not self._connection.send([b"".join(heads)]):
             raise Closed
 
-    def answer(self) -> Answer:
+    def answer(self) -> Arrived:
         """The next answer, with all of its body; valid until the next call.
 
         Raises OSError, Stopped, and Malformed also for what is none of the plain small answers that belong on a line.
@@ -105,35 +102,28 @@ class Line:
             if not got:
                 raise Closed
             end += got
-        head = parse_head(raw[: stop + 2].decode("latin-1"))
-        length = head.fields.values.get("content-length", "")
-        if not (length.isdecimal() and len(length) < 9 and int(length) <= SMALL):
+        line, _, section = raw[: stop + 2].decode("latin-1").partition("\r\n")
+        minor, status, reason = parse_status(line)
+        fields = Fields(section)
+        length = fields.values.get("content-length", "")
+        if not (length.isdecimal() and len(length) < 9 and (size := int(length)) <= SMALL):
             raise Malformed("no small answer")
-        if head.status < 200 or head.status in (204, 304) or "transfer-encoding" in head.fields.values:
+        if status < 200 or status in (204, 304) or "transfer-encoding" in fields.values:
             raise Malformed("no plain answer")
         begin += stop + 4
-        stop = begin + int(length)
+        stop = begin + size
         if stop > len(view):
             view[: end - begin] = view[begin:end]
             begin, end, stop = 0, end - begin, stop - begin
-        while end < stop:
-            got = receive(view[end:])
-            if not got:
+        if end < stop:
+            end += receive(view[end:], stop - end)
+            if end < stop:
                 raise Closed
-            end += got
         self._begin, self._end = stop, end
         self.answered += 1
-        _, request = self.due.popleft()
-        answer = Answer(request.what, "GET", self, view, (head, begin, stop), None)
-        self.over = head.status not in _PLAIN or not answer.reusable
-        return answer
-
-    def receive(self, view: memoryview) -> int:
-        """Nothing: an answer of a line is handed out with all of its body."""
-        return 0
-
-    def close(self) -> None:
-        """Ends nothing: the answer that is done with has left the connection already."""
+        self.due.popleft()
+        self.over = status not in _PLAIN or not stays_open(minor, fields)
+        return Arrived(status, reason, fields, view[begin:stop])
 
     def released(self) -> Connection | None:
         """The connection if it is ready for other requests; else it is closed."""

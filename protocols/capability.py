@@ -114,6 +114,8 @@ class Capability(NamedTuple):
     ahead_in_order: bool = False
     """Only their order tells which answer belongs to which announced read, and a server may get that wrong: only what will be
     compared with a digest is announced."""
+    behind: int = 1
+    """How many small files its stores take before they have told what became of the first; with more than 1 they have `send`."""
     notes: str = ""
     """One sentence for people, for the generated documentation."""
 

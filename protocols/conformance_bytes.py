@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,13 @@ from .conformance_tools import (
     scribble,
     written,
 )
-from .errors import Changed, Denied, LocalRefused, NotFound, Unsupported
+from .errors import Changed, Denied, LocalRefused, NotFound, TransferError, Unsupported
 from .values import Incoming, Traits
 
 if TYPE_CHECKING:
     from .capability import Capability
     from .context import Context
-    from .contract import Announcing, Keeping, Reader, Store, TellingReader
+    from .contract import Announcing, Keeping, Reader, Sending, Store, TellingReader, Writer
     from .locations import Location
 
 _LARGE = SIZES[-1]
@@ -166,6 +167,46 @@ class ReadConformance(Suite):
 
 
 class WriteConformance(Suite):
+    def test_files_that_are_sent_behind_one_another_are_the_same_as_others(
+        self, store: Store, capability: Capability, place: Location
+    ) -> None:
+        if capability.behind < 2:
+            return
+        contents = {place.below(f"sent-{number}"): content(number * 1000) for number in range(1, 20)}
+        first, *others = contents
+        self.put(store, first, contents[first])
+        waiting: list[tuple[Location, Writer]] = []
+        for location in others:
+            data = contents[location]
+            writer = _sent(store, location, data)
+            if writer is None:
+                self.put(store, location, data)
+            else:
+                waiting.append((location, writer))
+            if len(waiting) == capability.behind or location is others[-1]:
+                for there, one in waiting:
+                    check_receipt(one.commit(digests_for(one, contents[there])), contents[there])
+                waiting.clear()
+        for location, data in contents.items():
+            assert drained(store.open_read(location)) == data
+
+    def test_a_file_that_cannot_be_sent_is_its_own_failure(
+        self, store: Store, capability: Capability, place: Location
+    ) -> None:
+        if capability.behind < 2 or not capability.folders:
+            return
+        self.put(store, place.below("first"), b"first")
+        store.make_directory(place.below("folder"))
+        before = _sent(store, place.below("before"), b"before")
+        wrong: Writer | None = None
+        with suppress(TransferError):
+            wrong = _sent(store, place.below("folder"), b"folder")
+        if before is None or error_of(partial(before.commit, digests_for(before, b"before"))) is not None:
+            self.put(store, place.below("before"), b"before")
+        assert wrong is None or error_of(partial(wrong.commit, digests_for(wrong, b"folder")))
+        assert store.stat(place.below("folder")).is_directory
+        assert drained(store.open_read(place.below("before"))) == b"before"
+
     @pytest.mark.parametrize("which", ("times", "modes"))
     def test_time_and_permissions_are_kept(
         self, store: Store, capability: Capability, place: Location, which: str
@@ -339,6 +380,15 @@ class WriteConformance(Suite):
             if capability.remove:
                 store.remove(location, recursive=False)
                 assert self.get(store, location) is None, f"{name!r} was not removed"
+
+
+def _sent(store: Store, location: Location, data: bytes) -> Writer | None:
+    """The writer of a file whose bytes are overwritten at once where they were taken from."""
+    sending: Sending = store  # type: ignore[assignment]
+    view = memoryview(bytearray(data))
+    writer = sending.send(location, Incoming(len(data), digest_of("sha256", data).value), view)
+    scribble(view)
+    return writer
 
 
 def _check_reader(reader: Reader, capability: Capability, data: bytes) -> None:

@@ -106,30 +106,37 @@ class Connection:
         stall = self._stall if seconds is None else min(seconds, self._stall)
         self._patience = -(-stall // self._tick)
 
-    def receive(self, view: memoryview) -> int:
-        """The number of bytes that came into `view`; 0 at the end of the stream.
+    def receive(self, view: memoryview, least: int = 1) -> int:
+        """The number of bytes that came into `view`; fewer than `least` only at the end of the stream.
 
         Raises OSError, which is TimeoutError after the stall limit, or Stopped.
         """
-        if self._ahead:
+        got = len(self._ahead)
+        if got:
             view[:1] = self._ahead
             self._ahead = b""
-            return 1
         silent = 0
         began = monotonic()
-        while True:
+        while got < least:
+            rest = view[got:] if got else view
             try:
-                got = self._socket.recv_into(view)
-                break
+                # Told the number, TLS sockets need not ask for it.
+                more = self._socket.recv_into(rest, len(rest))
             except (BlockingIOError, TimeoutError) as error:
                 if error.errno == errno.ETIMEDOUT:
                     raise
                 silent = self._one_more(silent)
-        self._look_at_stop()
-        self._waited += monotonic() - began
-        self._got += got
-        if self._waited > self._stall:
-            self._insist_on_pace()
+                continue
+            self._look_at_stop()
+            now = monotonic()
+            self._waited += now - began
+            self._got += more
+            if self._waited > self._stall:
+                self._insist_on_pace()
+            if not more:
+                break
+            got += more
+            silent, began = 0, now
         return got
 
     def _insist_on_pace(self) -> None:

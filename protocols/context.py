@@ -157,6 +157,18 @@ class Context:
         context.stall = min(seconds, self.stall)
         return context
 
+    def for_another_thread(self, stop: threading.Event) -> Context:
+        """A context with buffers of its own and the same limits and answers, which `stop` ends: for stores that a second thread uses."""
+        from copy import copy
+
+        context = copy(self)
+        context.buffer = mmap.mmap(-1, BUFFER_BYTES)
+        context.view = memoryview(context.buffer)
+        context.stop = stop
+        context.moved = _to_nobody
+        context._part = None
+        return context
+
     def part_buffer(self, size: int) -> memoryview:
         """`size` bytes of this worker's, for stores that send whole parts; made on first use, then the same ones."""
         if self._part is None or len(self._part) < size:

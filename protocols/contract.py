@@ -149,6 +149,20 @@ class Announcing(Protocol):
         """
 
 
+class Sending(Protocol):
+    """The further method of a store with `Capability.behind` above 1."""
+
+    def send(self, location: Location, incoming: Incoming, view: memoryview) -> Writer | None:
+        """A writer to which all of a small file was written already, without waiting for an answer; `view` is not kept. Raises what is
+        known to be wrong with this file before anything is sent.
+
+        None where it had rather be written by `open_write`; nothing was sent then. `incoming` has the file's size and SHA-256. Up
+        to `Capability.behind` such writers wait at a time; each is committed, in the order in which they were sent. `Undone` from
+        `commit` says that nobody knows what became of this file because of another one, or of the connection: it may be there, and
+        the engine writes it once more. What an answer says of one file is never said of another.
+        """
+
+
 class Keeping(Protocol):
     """The further method of a store with `Capability.write_times` or `Capability.write_modes`."""
 

@@ -34,7 +34,7 @@ def digests_of(fields: Fields, *, whole: bool) -> tuple[Digest, ...]:
 
     `whole` says that the answer's body is the object: then those that cover the body count too.
     """
-    if not _NAMES & fields.values.keys():
+    if _NAMES.isdisjoint(fields.values):
         return ()
     found: dict[str, Digest] = {}
     for digest in _told(fields, whole):

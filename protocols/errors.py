@@ -106,7 +106,8 @@ class Broken(TransferError):
 
 
 class Undone(Broken):
-    """An item of a managed task that was cut short because of another item, which failed: it has had no try of its own."""
+    """What was cut short because of another item, which failed: an item of a managed task, or a file that was sent behind others. It
+    has had no try of its own."""
 
 
 class Changed(TransferError):

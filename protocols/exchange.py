@@ -14,18 +14,10 @@ from .patterns import compiled, compiled_bytes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final, Protocol
+    from typing import Final
 
+    from .connection import Connection
     from .heads import Head
-
-    class Stream(Protocol):
-        """Where the rest of a body comes from, a connection as a rule."""
-
-        peer: str
-        secure: bool
-
-        def receive(self, view: memoryview) -> int: ...
-        def close(self) -> None: ...
 
 
 __all__ = ["Answer", "Fields"]
@@ -49,6 +41,15 @@ def _content_length(fields: Fields) -> int | None:
     if not compiled(_LENGTH).fullmatch(first) or any(other != first for other in others):
         raise Malformed("the Content-Length is malformed or contradicts itself")
     return int(first)
+
+
+def stays_open(minor: int, fields: Fields) -> bool:
+    """Whether the server means to read another request from this connection (RFC 9112 section 9.3)."""
+    options = fields.values.get("connection")
+    if options is None:
+        return minor == 1
+    options = options.lower()
+    return "close" not in options and (minor == 1 or "keep-alive" in options)
 
 
 class Answer:
@@ -75,7 +76,7 @@ class Answer:
         self,
         what: Callable[[], str],
         method: str,
-        connection: Stream,
+        connection: Connection,
         view: memoryview,
         received: tuple[Head, int, int],
         give_back: Callable[[], None] | None,
@@ -88,7 +89,7 @@ class Answer:
         self.headers = fields
         self.trailers = NO_FIELDS
         self._what = what
-        self._connection: Stream | None = connection
+        self._connection: Connection | None = connection
         self._view = view
         self._begin = begin
         self._end = end
@@ -96,11 +97,7 @@ class Answer:
         self._chunked = False
         self._left = 0
         """Bytes until the end of the body, or of the chunk; -1: until the connection is closed."""
-        options = fields.values.get("connection")
-        self._reusable = head.minor == 1
-        if options:
-            options = options.lower()
-            self._reusable = "close" not in options and (head.minor == 1 or "keep-alive" in options)
+        self._reusable = stays_open(head.minor, fields)
         self.length: int | None = None
         """Bytes of the body, where the answer tells; of a HEAD those that a GET would have."""
         self.length = _content_length(fields)
@@ -167,7 +164,7 @@ class Answer:
             self.close()
             raise
 
-    def _read_sized(self, connection: Stream) -> memoryview:
+    def _read_sized(self, connection: Connection) -> memoryview:
         view = self._view
         left = self._left
         begin = self._begin
@@ -178,21 +175,18 @@ class Answer:
                 view[: end - begin] = view[begin:end]
                 begin, end = 0, end - begin
             stop = begin + left
-            while end < stop:
-                got = connection.receive(view[end:stop])
-                if not got:
+            if end < stop:
+                end += connection.receive(view[end:stop], stop - end)
+                if end < stop:
                     raise self._too_short(stop - end)
-                end += got
             self._finish()
             return view[begin:stop]
         if end == begin:
-            begin = end = 0
+            begin = 0
             enough = min(_TLS_ENOUGH, size) if connection.secure else 1
-            while end < enough:
-                got = connection.receive(view[end:])
-                if not got:
-                    raise self._too_short(left - end)
-                end += got
+            end = connection.receive(view, enough)
+            if end < enough:
+                raise self._too_short(left - end)
         self._begin = self._end = 0
         self._left = left - (end - begin)
         return view[begin:end]
@@ -203,21 +197,21 @@ class Answer:
             host=self._connection.peer if self._connection else "",
         )
 
-    def _read_until_close(self, connection: Stream) -> memoryview:
+    def _read_until_close(self, connection: Connection) -> memoryview:
         view = self._view
         begin = self._begin
         end = self._end
         self._begin = self._end = 0
-        while end < len(view):
-            got = connection.receive(view[end:])
-            if not got:
+        missing = len(view) - end
+        if missing:
+            got = connection.receive(view[end:], missing)
+            if got < missing:
                 self._reusable = False
                 self._finish()
-                break
             end += got
         return view[begin:end]
 
-    def _read_chunks(self, connection: Stream) -> memoryview:
+    def _read_chunks(self, connection: Connection) -> memoryview:
         """Decodes in place: the body's bytes move to the front of the buffer, raw ones follow behind them."""
         view = self._view
         begin = self._begin
@@ -278,7 +272,7 @@ class Answer:
             self._left = left
         return view[:out]
 
-    def _read_trailers(self, connection: Stream, raw: bytes) -> None:
+    def _read_trailers(self, connection: Connection, raw: bytes) -> None:
         """Takes the trailer section that begins with `raw`; a buffer of its own, since the other one is lent."""
         small = memoryview(bytearray(_LINE_MOST))
         while not (raw.startswith(b"\r\n") or b"\r\n\r\n" in raw):
@@ -324,3 +318,25 @@ class Answer:
             self._give_back()
         else:
             connection.close()
+
+
+class Arrived(Answer):
+    """An answer that has come with all of its body, from a connection that does not wait for this one to be read."""
+
+    __slots__ = ()
+
+    def __init__(self, status: int, reason: str, fields: Fields, body: memoryview) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = fields
+        self.trailers = NO_FIELDS
+        self.length = len(body)
+        self._connection = None
+        self._view = body
+
+    def read(self) -> memoryview:
+        body, self._view = self._view, _NOTHING
+        return body
+
+    def close(self) -> None:
+        """Ends nothing."""

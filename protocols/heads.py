@@ -26,14 +26,26 @@ _SEEN_MOST: Final = 512
 _SEEN_LENGTH: Final = 200
 
 
-_seen: dict[str, tuple[str, str]] = {}
-"""Field lines, and what they mean: most of an answer's are those of the answer before."""
-_seen_lines: dict[str, tuple[int, int, str]] = {}
-"""The same for status lines."""
-
-
 class Malformed(ValueError):
     """An answer, or a request of ours, that HTTP does not allow; the text says why."""
+
+
+class _Seen(dict[str, tuple[str, str]]):
+    """What field lines mean: most of an answer's are those of the answer before."""
+
+    def __missing__(self, line: str) -> tuple[str, str]:
+        """Raises Malformed."""
+        found = _field(line)
+        if len(line) <= _SEEN_LENGTH:
+            if len(self) >= _SEEN_MOST:
+                self.clear()
+            self[line] = found
+        return found
+
+
+_field_of: Final = _Seen().__getitem__
+_seen_lines: Final[dict[str, tuple[int, int, str]]] = {"HTTP/1.1 200 OK": (1, 200, "OK")}
+"""What status lines mean."""
 
 
 class Fields:
@@ -43,17 +55,21 @@ class Fields:
 
     def __init__(self, section: str = "") -> None:
         """`section` is lines that end in CRLF. Raises Malformed."""
-        self._lines = section.split("\r\n")
-        if self._lines.pop():
+        self._lines = lines = section.split("\r\n")
+        if lines.pop():
             raise Malformed("a header field is malformed")
-        if len(self._lines) > _FIELDS_MOST:
+        if len(lines) > _FIELDS_MOST:
             raise Malformed(f"more than {_FIELDS_MOST} header fields")
-        self.values: dict[str, str] = {}
+        self.values = dict(map(_field_of, lines))
         """By names in lower case."""
-        values = self.values
-        for line in self._lines:
-            name, value = _seen.get(line) or _field(line)
-            values[name] = f"{values[name]}, {value}" if name in values else value
+        if len(self.values) < len(lines):
+            self._join_repeated()
+
+    def _join_repeated(self) -> None:
+        """Gives fields that stand on several lines the values of all of them."""
+        self.values.clear()
+        for name, value in map(_field_of, self._lines):
+            self.values[name] = f"{self.values[name]}, {value}" if name in self.values else value
 
     def get(self, name: str) -> str | None:
         """The value; those of a repeated field joined by commas (RFC 9110 section 5.3); None if it is absent."""
@@ -81,12 +97,7 @@ def _field(line: str) -> tuple[str, str]:
         if match is None:
             raise Malformed("a header field is malformed")
         name, value = match[1], match[2]
-    found = name.lower(), value.strip(" \t")
-    if len(line) <= _SEEN_LENGTH:
-        if len(_seen) >= _SEEN_MOST:
-            _seen.clear()
-        _seen[line] = found
-    return found
+    return name.lower(), value.strip(" \t")
 
 
 class Head(NamedTuple):
@@ -100,13 +111,14 @@ class Head(NamedTuple):
 def parse_head(text: str) -> Head:
     """The status line and the fields, each ended by CRLF, without the empty line. Raises Malformed."""
     line, _, section = text.partition("\r\n")
-    minor, status, reason = _seen_lines.get(line) or _status(line)
-    return Head(minor, status, reason, Fields(section))
+    return Head(*parse_status(line), Fields(section))
 
 
-def _status(line: str) -> tuple[int, int, str]:
-    if line == "HTTP/1.1 200 OK":
-        return 1, 200, "OK"
+def parse_status(line: str) -> tuple[int, int, str]:
+    """Minor version, status and reason. Raises Malformed."""
+    found = _seen_lines.get(line)
+    if found is not None:
+        return found
     match = compiled(_STATUS).fullmatch(line)
     if match is None:
         raise Malformed("the answer is not HTTP/1.1")

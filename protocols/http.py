@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..checksum.digest import Digest
+    from ..credentials.kinds import Credential
     from .ahead import Ahead
     from .context import Context
     from .locations import Location
@@ -46,6 +47,8 @@ class WebRequests:
         self._wire = Wire(context)
         self._moved: dict[Place, Place] = {}
         """Where uploads were redirected to when it was too late to follow: the next attempt begins there."""
+        self._last: tuple[Credential | None, Shown | None] = (None, None)
+        """What was presented last: credentials do not change, so that it need not be made again."""
         self._speak_dav: dict[Origin, WebdavStore | None] = {}
         """Servers that were asked whether they speak WebDAV."""
 
@@ -216,13 +219,18 @@ class WebRequests:
             if password is not None:
                 return Shown(origin, (basic(user, password),), None, "the user and password of the URL")
         credential = self._context.credential(location, purpose)
+        last, shown = self._last
+        if credential is last and shown is not None and shown.origin == origin:
+            return shown
         fields, certificate = presented(credential)
         name = (
             f"no credential ({credential.origin})"
             if credential.kind == "anonymous"
             else f"{credential.name} from {credential.origin}"
         )
-        return Shown(origin, fields, certificate, name)
+        shown = Shown(origin, fields, certificate, name)
+        self._last = (credential, shown)
+        return shown
 
 
 class HttpStore(WebRequests):
@@ -273,11 +281,12 @@ class HttpStore(WebRequests):
         if found is None:
             return None
         (_, origin, target, fields, certificate), answer = found
-        if answer.status == 200:
+        shown = self._last[1]
+        if answer.status != 200:
+            shown = self._shown(location, origin, "read")
+        elif shown is None or shown[:3] != (origin, fields, certificate):
             # Its name is for messages about refusals.
             shown = Shown(origin, tuple(fields), certificate, "")
-        else:
-            shown = self._shown(location, origin, "read")
         return Visit(answer, origin, target, False, shown, "GET")
 
     def close(self) -> None:

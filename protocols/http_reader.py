@@ -41,7 +41,8 @@ def make_reader(
         return _nothing_there(visit, start, version)
     if answer.status not in (200, 206):
         raise refused(visit)
-    _check_content(visit, location)
+    if visit.redirected or "content-encoding" in fields.values:
+        _check_content(visit, location)
     found = version_of(fields)
     if version is not None and found is not None and found != version:
         raise Changed(f"{visit.what()}: its version is {found}, no longer {version}")
@@ -92,11 +93,9 @@ def _nothing_there(visit: Visit, start: int, version: str | None) -> HttpReader:
 
 
 def _check_content(visit: Visit, location: Location) -> None:
-    """Raises for a body that is not the stored bytes."""
+    """Raises for a body that is not the stored bytes, after a redirect or with a Content-Encoding."""
     fields = visit.answer.headers
     coding = fields.values.get("content-encoding", "identity").lower()
-    if coding == "identity" and not visit.redirected:
-        return
     path = location.path.partition("?")[0].partition("#")[0]
     if coding != "identity" and not path.endswith(_COMPRESSED.get(coding, ())):
         raise Unsupported(
@@ -123,7 +122,10 @@ def _refuse_web_page(visit: Visit, path: str) -> None:
 class HttpReader:
     """The body of an answer."""
 
-    __slots__ = ("_answer", "_exact", "_left", "_visit", "descriptor", "digests", "mode", "size", "version")
+    __slots__ = ("_answer", "_exact", "_left", "_visit", "digests", "size", "version")
+
+    mode: int | None = None
+    descriptor: int | None = None
 
     def __init__(
         self,
@@ -144,8 +146,6 @@ class HttpReader:
         self.version = version
         self.digests = digests
         """Digest fields in the trailer are added at the end of the body."""
-        self.mode: int | None = None
-        self.descriptor: int | None = None
 
     def read(self) -> memoryview:
         left = self._left
@@ -156,10 +156,12 @@ class HttpReader:
             if not view:
                 self._add_trailers()
             return view
-        if not view and self._exact:
+        got = len(view)
+        if not got and self._exact:
             raise Broken(f"{self._visit.what()}: ended {left} bytes early", host=self._visit.origin.authority)
-        view = view[:left]
-        self._left = left - len(view) if view else 0
+        if got > left:
+            view = view[:left]
+        self._left = left - got if 0 < got < left else 0
         return view
 
     def traits(self) -> Traits:

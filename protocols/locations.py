@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
-    from typing import Final
+    from typing import Any, Final
 
 _SHOWN_MOST: Final = 2000
 """Characters of a URL that people are shown."""
@@ -72,25 +72,90 @@ class Rule(StrEnum):
     LITERAL = "literal"
 
 
-class Location(NamedTuple):
-    """One place of one file or folder. Scheme, host and site are interned, so that a million of them are cheap.
+class _Rest(NamedTuple):
+    """What few locations have."""
 
-    `host` is `user@host:port` as the URL has it, and empty for local paths and for `s3://bucket/key` and `gs://bucket/key`. It may hold
-    a password: show `shown` or `endpoint` to people. `priority` is None where the batch gave none: the plan then draws one.
-    `kind` is the batch's `type` of a URL (`singularity`, ...), mostly empty.
-    """
-
-    url: str
-    scheme: str
-    host: str
-    start: int
-    site: str = ""
     priority: int | None = None
     kind: str = ""
     problem: str = ""
-    """Why this location cannot be used although its batch is well formed: an unset variable."""
     logical: str = ""
-    """The URL in the batch, where a resolver has put this location in its place; else empty."""
+
+
+_rest = lru_cache(maxsize=256)(_Rest)
+_NO_REST: Final = _Rest()
+
+
+class Location:
+    """One place of one file or folder. Scheme, host and site are interned, so that a million of them are cheap.
+
+    `host` is `user@host:port` as the URL has it, and empty for local paths and for `s3://bucket/key` and `gs://bucket/key`. It may hold
+    a password: show `shown` or `endpoint` to people. `start` is where the path begins in the URL. Nobody changes a location:
+    `_replace` makes another one, as that of a named tuple does.
+    """
+
+    # No named tuple: of a million requests these are the largest part, and with what few have apart they are a third smaller.
+    __slots__ = ("_rest", "host", "scheme", "site", "start", "url")
+
+    def __init__(
+        self,
+        url: str,
+        scheme: str,
+        host: str,
+        start: int,
+        site: str = "",
+        priority: int | None = None,
+        kind: str = "",
+        problem: str = "",
+        logical: str = "",
+    ) -> None:
+        self.url = url
+        self.scheme = scheme
+        self.host = host
+        self.start = start
+        self.site = site
+        plain = priority is None and not (kind or problem or logical)
+        self._rest = _NO_REST if plain else _rest(priority, kind, problem, logical)
+
+    @property
+    def priority(self) -> int | None:
+        """None where the batch gave none: the plan then draws one."""
+        return self._rest.priority
+
+    @property
+    def kind(self) -> str:
+        """The batch's `type` of a URL (`singularity`, ...), mostly empty."""
+        return self._rest.kind
+
+    @property
+    def problem(self) -> str:
+        """Why this location cannot be used although its batch is well formed: an unset variable."""
+        return self._rest.problem
+
+    @property
+    def logical(self) -> str:
+        """The URL in the batch, where a resolver has put this location in its place; else empty."""
+        return self._rest.logical
+
+    def _replace(self, **changed: Any) -> Location:
+        names = ("url", "scheme", "host", "start", "site")
+        kept = {name: getattr(self, name) for name in names} | self._rest._asdict()
+        return Location(**(kept | changed))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Location) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"Location{self._values()!r}"
+
+    def __reduce__(self) -> tuple[type[Location], tuple[Any, ...]]:
+        return Location, self._values()
+
+    def _values(self) -> tuple[Any, ...]:
+        """As the constructor takes them."""
+        return (self.url, self.scheme, self.host, self.start, self.site, *self._rest)
 
     @property
     def path(self) -> str:
@@ -205,8 +270,9 @@ def parse_location(
         return _bare(url, site, priority, kind, environment)
     slashes = url.startswith("//", after)
     if rule is Rule.LOCAL:
-        text, problem = _expand(url, environment)
-        start = _local_start(text, after, slashes)
+        text, problem = _expand(url, environment) if "$" in url else (url, "")
+        rooted = slashes and text.startswith("/", after + 2)
+        start = after + 2 if rooted else _local_start(text, after, slashes)
         return Location(text, scheme, "", start, intern(site), priority, intern(kind), problem)
     if not slashes:
         raise ValueError(f"the URL lacks // after {scheme}:")
@@ -328,9 +394,12 @@ def _literal_authority(text: str) -> str:
 
 def _network(url: str, scheme: str, begin: int) -> tuple[str, str, int]:
     """An RFC 3986 URL as it is sent, its authority, and where its path begins."""
-    found = _compiled(_AUTHORITY_END).search(url, begin)
-    end = found.start() if found else len(url)
-    authority = url[begin:end]
+    end = url.find("/", begin)
+    authority = url[begin:end] if end >= 0 else url[begin:]
+    if end < 0 or "?" in authority or "#" in authority:
+        found = _compiled(_AUTHORITY_END).search(url, begin)
+        end = found.start() if found else len(url)
+        authority = url[begin:end]
     host = _authority(authority, plain_scheme(scheme) not in _HOSTLESS_URL_SCHEMES)
     if host is not authority and host != authority:
         url = url[:begin] + host + url[end:]

@@ -258,6 +258,12 @@ class MemoryStore:
                 writer.go_on(server.kept.pop(incoming.token, b"")[: incoming.size])
             return writer
 
+    def send(self, location: Location, incoming: Incoming, view: memoryview) -> MemoryWriter | None:
+        with self._visit("send", location, self._declared.behind > 1, "write"):
+            writer = self.open_write(location, incoming)
+        writer.write(memoryview(bytes(view)))
+        return writer
+
     def has_partial(self, location: Location, mark: str) -> bool:
         with self._visit("has_partial", location, self._declared.write_resume, "write"), self._server.lock:
             tokens = [*self._server.kept, *(upload.token for upload in self._server.uploads.values())]

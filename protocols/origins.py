@@ -11,13 +11,17 @@ from .patterns import compiled
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Final
+    from typing import Final, NoReturn
 
     from ..credentials.kinds import Certificate
     from .proxies import Proxy
 
 _AUTHORITY: Final = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::([0-9]{0,5}))?"
-_FORBIDDEN: Final = r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]"
+_UNSENDABLE: Final = bytes((*range(9), *range(10, 32), 127))
+_WITHOUT_UNSENDABLE: Final = bytes.maketrans(_UNSENDABLE, b"?" * len(_UNSENDABLE))
+"""Changes what the value of a field may not have."""
+_END_LEAST: Final = len("http://h")
+"""Where the authority of a URL can end."""
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
@@ -43,23 +47,34 @@ def origin_of(url: str) -> tuple[Origin, str]:
 
     User, password and fragment are dropped: they are never sent as part of a target. Raises Unsupported.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.lower() not in ("http", "https"):
-        raise Unsupported(f"{_redacted(url)}: not an http or https URL")
-    end = rest.find("/")
-    if end < 0 or "?" in rest[:end] or "#" in rest[:end]:
-        end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
-    # The last @ ends the user part: a password may hold one that nobody has encoded.
-    origin = _origin(scheme, rest[:end].rpartition("@")[2])
+    end = url.find("/", _END_LEAST)
+    if end < 0 or "?" in (base := url[:end]) or "#" in base:
+        end = min((at for at in (url.find(mark, _END_LEAST) for mark in "/?#") if at >= 0), default=len(url))
+        base = url[:end]
+    origin = _origin(base)
     if origin is None:
-        raise Unsupported(f"{_redacted(url)}: the host or the port cannot be understood")
-    target = rest[end:].partition("#")[0]
+        raise _not_understood(url)
+    target = url[end:]
+    if "#" in target:
+        target = target.partition("#")[0]
     return origin, target if target.startswith("/") else "/" + target
 
 
+def _not_understood(url: str) -> Unsupported:
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return Unsupported(f"{_redacted(url)}: not an http or https URL")
+    return Unsupported(f"{_redacted(url)}: the host or the port cannot be understood")
+
+
 @lru_cache(maxsize=256)
-def _origin(scheme: str, authority: str) -> Origin | None:
-    """None where it cannot be understood."""
+def _origin(base: str) -> Origin | None:
+    """The server of a URL that ends with its authority; None where it cannot be understood."""
+    scheme, separator, authority = base.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return None
+    # The last @ ends the user part: a password may hold one that nobody has encoded.
+    authority = authority.rpartition("@")[2]
     host, colon, number = authority.partition(":")
     plain = host.isascii() and host.replace(".", "").replace("-", "").isalnum()
     if not plain or (colon and not (number.isascii() and number.isdecimal() and len(number) < 6)):
@@ -101,45 +116,56 @@ class Request(NamedTuple):
 
     def head(self, proxy: Proxy | None, framing: str) -> bytes:
         """The request's head. `framing` is lines that end in CRLF. Raises Unsupported for what cannot be sent."""
-        origin = self.origin
-        target = self.target
+        _, origin, target, headers, _ = self
         if not (target and target.isascii() and target.isprintable()) or " " in target:
             raise Unsupported(f"{self.what()}: the URL has characters that no URL may have")
         if proxy is not None and not origin.tls:
             target = origin.url(target)
-        lines = [f"{self.method} {target} HTTP/1.1"]
-        given = {_folded(name) for name, _ in self.headers}
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        together = "".join(lines)
-        if not (together.isascii() and together.isprintable()):
-            self._check_values()
-        if "host" not in given:
-            lines.append(f"Host: {origin.authority}")
-        if "user-agent" not in given:
-            lines.append("User-Agent: wf-transfer")
-        if proxy is not None and not origin.tls and proxy.authorization:
-            lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
-        if "accept-encoding" not in given:
-            lines.append("Accept-Encoding: identity")
-        lines.append("")
-        return ("\r\n".join(lines) + framing + "\r\n").encode("latin-1")
+            if proxy.authorization:
+                framing = f"Proxy-Authorization: {proxy.authorization.reveal()}\r\n{framing}"
+        names, values = zip(*headers, strict=True) if headers else ((), ())
+        form = _form(origin, names)
+        if values and not _are_sendable("".join(values)):
+            self._refuse_value()
+        return (form % (self.method, target, *values, framing)).encode("latin-1")
 
-    def _check_values(self) -> None:
-        """Raises Unsupported for the value of a field that cannot be sent."""
-        for name, value in self.headers:
-            if compiled(_FORBIDDEN).search(value):
-                raise Unsupported(
-                    f"{self.what()}: the value of header {name} has characters that it may not have"
-                )
+    def _refuse_value(self) -> NoReturn:
+        name = next(name for name, value in self.headers if not _are_sendable(value))
+        raise Unsupported(f"{self.what()}: the value of header {name} has characters that it may not have")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
+def _form(origin: Origin, names: tuple[str, ...]) -> str:
+    """A head to be filled with the method, the target, the values of the fields with these names, and further lines.
+
+    Raises Unsupported for what cannot be a name.
+    """
+    given = {_folded(name) for name in names}
+    lines = [name.replace("%", "%%") + ": %s" for name in names]
+    if "host" not in given:
+        lines.append(f"Host: {origin.authority}".replace("%", "%%"))
+    if "user-agent" not in given:
+        lines.append("User-Agent: wf-transfer")
+    if "accept-encoding" not in given:
+        lines.append("Accept-Encoding: identity")
+    return "\r\n".join(["%s %s HTTP/1.1", *lines, "%s\r\n"])
+
+
 def _folded(name: str) -> str:
     """The name of a header field in lower case. Raises Unsupported for what cannot be one."""
     plain = name.isascii() and name.replace("-", "").isalnum()
     if not plain and not compiled(_TOKEN).fullmatch(name):
         raise Unsupported(f"a header name has characters that it may not have: {name[:40]!r}")
     return name.lower()
+
+
+def _are_sendable(values: str) -> bool:
+    """Whether fields may have these values (RFC 9110 section 5.5), which are sent as Latin-1."""
+    try:
+        raw = values.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return raw.translate(_WITHOUT_UNSENDABLE) == raw
 
 
 def _redacted(url: str) -> str:

@@ -107,6 +107,7 @@ S3: Final = Capability(
     credentials=("access-key",),
     ahead=16,
     ahead_in_order=True,
+    behind=16,
     notes="A folder is a prefix: making one creates the bucket, removing one removes the keys below it.",
 )
 

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final
 
-    from ..credentials.kinds import AccessKey
+    from ..credentials.kinds import AccessKey, Credential
     from .ahead import Ahead
+    from .behind import Behind
     from .context import Context
     from .exchange import Answer
     from .locations import Location
     from .origins import Request
+    from .s3_behind import S3Sent
     from .values import Incoming, Part, Receipt, Token
 
 _READING: Final = (("x-amz-checksum-mode", "ENABLED"),)
@@ -33,10 +35,10 @@ _LAST_WORDS_SECONDS: Final = 5.0
 class S3Reader:
     """The bytes of one object."""
 
-    __slots__ = ("_answer", "descriptor", "digests", "mode", "size", "version")
+    __slots__ = ("_answer", "digests", "size", "version")
 
-    mode: int | None
-    descriptor: int | None
+    mode: int | None = None
+    descriptor: int | None = None
     size: int | None
     version: str | None
 
@@ -45,7 +47,6 @@ class S3Reader:
         self.size = size
         self.version = etag_of(answer.headers)
         self.digests = digests
-        self.mode = self.descriptor = None
 
     def read(self) -> memoryview:
         return self._answer.read()
@@ -64,6 +65,7 @@ class S3Store:
         self._last: tuple[str, AccessKey, Service] | tuple[None, None, None] = (None, None, None)
         """What was used last."""
         self._ahead: Ahead | None = None
+        self._behind: Behind | None = None
 
     def announce(self, locations: Sequence[Location]) -> None:
         if self._ahead is None:
@@ -74,8 +76,10 @@ class S3Store:
 
     def _asking(self, location: Location) -> Request:
         """The GET of a whole object."""
-        target = self._object(location, "read")
-        return target.service.asking("GET", target.bucket, target.key, fields=_READING)
+        service, bucket, key = self._named(location, "read")
+        if not key:
+            raise _no_object(location)
+        return service.asking("GET", bucket, key, fields=_READING)
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
@@ -117,6 +121,16 @@ class S3Store:
 
     def open_write(self, location: Location, incoming: Incoming) -> S3Writer:
         return S3Writer(self._to_write(location), self._context, incoming, self._abandon)
+
+    def send(self, location: Location, incoming: Incoming, view: memoryview) -> S3Sent | None:
+        if self._behind is None:
+            from .behind import Behind
+
+            self._behind = Behind(self._wire)
+        from .s3_behind import send
+
+        assert incoming.sha256 is not None
+        return send(self._behind, self._to_write(location), incoming.sha256, view)
 
     def _to_write(self, location: Location) -> Target:
         target = self._object(location, "write")
@@ -215,18 +229,23 @@ class S3Store:
     def close(self) -> None:
         if self._ahead is not None:
             self._ahead.close()
+        if self._behind is not None:
+            self._behind.close()
         self._wire.close()
 
     def _target(self, location: Location, purpose: str) -> Target:
+        return Target(*self._named(location, purpose), location.shown)
+
+    def _named(self, location: Location, purpose: str) -> tuple[Service, str, str]:
+        """The service, the bucket and the key."""
         bucket, _, key = location.path.partition("/")
         if not bucket:
             raise Misconfigured(f"{location.shown} names no bucket", remedy="write s3://bucket/key")
-        credential = self._access_key(location, purpose)
+        credential = self._context.credential(location, purpose)
         scheme, last, service = self._last
-        if credential is not last or location.scheme != scheme:
-            service = self._service(location.scheme, credential)
-        assert service is not None
-        return Target(service, bucket, key, location.shown)
+        if service is None or credential is not last or location.scheme != scheme:
+            service = self._service(location.scheme, _access_key(location, credential))
+        return service, bucket, key
 
     def _service(self, scheme: str, credential: AccessKey) -> Service:
         service = self._services.get((scheme, credential))
@@ -240,19 +259,8 @@ class S3Store:
     def _object(self, location: Location, purpose: str) -> Target:
         target = self._target(location, purpose)
         if not target.key:
-            raise LocalRefused(f"{target.shown} is a bucket, not an object", remedy="add the key to the URL")
+            raise _no_object(location)
         return target
-
-    def _access_key(self, location: Location, purpose: str) -> AccessKey:
-        from ..credentials.kinds import AccessKey
-
-        credential = self._context.credential(location, purpose)
-        if not isinstance(credential, AccessKey):
-            raise Misconfigured(
-                f"{location.shown} needs an access key, not {credential.name} ({credential.kind})",
-                remedy="configure access_key and secret_key for this site",
-            )
-        return credential
 
     def _has_below(self, target: Target) -> bool:
         from .s3_list import has_below
@@ -270,6 +278,21 @@ class S3Store:
             wire.close()
 
 
+def _no_object(location: Location) -> LocalRefused:
+    return LocalRefused(f"{location.shown} is a bucket, not an object", remedy="add the key to the URL")
+
+
+def _access_key(location: Location, credential: Credential) -> AccessKey:
+    from ..credentials.kinds import AccessKey
+
+    if not isinstance(credential, AccessKey):
+        raise Misconfigured(
+            f"{location.shown} needs an access key, not {credential.name} ({credential.kind})",
+            remedy="configure access_key and secret_key for this site",
+        )
+    return credential
+
+
 def _reader(
     answer: Answer, location: Location, start: int, length: int | None, version: str | None
 ) -> S3Reader:
@@ -278,7 +301,7 @@ def _reader(
     if version is not None and etag_of(headers) != version:
         raise Changed(f"{_reading(location)}: it has changed since it was first read")
     size = answer.length
-    given = headers.get("content-range")
+    given = headers.values.get("content-range")
     if given is not None:
         first, size = _content_range(given, _reading(location))
         if first != start:

@@ -172,24 +172,7 @@ class S3Writer:
             return self._target.request("writing", "PUT", (), fields, body, payload=value.hex())
 
         headers = drained(_with_checksums(self._target.service, send))
-        return self._receipt(headers, value, known.get("md5"))
-
-    def _receipt(self, headers: Fields, value: bytes, md5: bytes | None) -> Receipt:
-        """What the answer to the one PUT says. An echo of our header counts from services that check it."""
-        found: list[Digest] = []
-        told = sha256_told(headers)
-        if told is not None and told != value:
-            raise Broken(
-                f"writing {self._target.shown}: the service has another SHA-256 than what was sent",
-                host=self._target.service.host,
-            )
-        if told is not None and verifies(headers):
-            found.append(Digest("sha256", told))
-        etag = etag_of(headers)
-        if md5 is not None and etag is not None and etag.strip('"').lower() == md5.hex():
-            # Not every ETag is an MD5, so a different one proves nothing.
-            found.append(Digest("md5", md5))
-        return Receipt(None, etag, tuple(found))
+        return receipt_of(self._target, headers, value, known.get("md5"))
 
     # Parts
 
@@ -209,6 +192,24 @@ class S3Writer:
         etag = finish_upload(self._target, self._upload, self._parts)
         self._upload = ""
         return self._target.published(etag)
+
+
+def receipt_of(target: Target, headers: Fields, value: bytes, md5: bytes | None) -> Receipt:
+    """What the answer to one PUT says. `value` is the SHA-256 of what was sent, whose echo counts from services that check it."""
+    found: list[Digest] = []
+    told = sha256_told(headers)
+    if told is not None and told != value:
+        raise Broken(
+            f"writing {target.shown}: the service has another SHA-256 than what was sent",
+            host=target.service.host,
+        )
+    if told is not None and verifies(headers):
+        found.append(Digest("sha256", told))
+    etag = etag_of(headers)
+    if md5 is not None and etag is not None and etag.strip('"').lower() == md5.hex():
+        # Not every ETag is an MD5, so a different one proves nothing.
+        found.append(Digest("md5", md5))
+    return Receipt(None, etag, tuple(found))
 
 
 def part_bytes(size: int | None, number: int) -> int:

@@ -34,7 +34,11 @@ class _Place(NamedTuple):
     """Where a bucket's requests go: `prefix` is what its paths begin with."""
 
     origin: Origin
+    host: str
+    """The origin, as it is signed."""
     prefix: str
+    signer: Signer | None
+    """None where requests go unsigned."""
 
 
 class Service:
@@ -126,17 +130,12 @@ class Service:
         payload: str = EMPTY,
     ) -> Request:
         """The request as it is sent, signed."""
-        path = quote_key(key)
+        origin, host, prefix, signer = self._places.get(bucket) or self.place(bucket)
+        target = f"{prefix}/{quote_key(key)}" if key else prefix or "/"
         text = quote_query(query) if query else ""
-        place = self.place(bucket)
-        target = f"{place.prefix}/{path}" if place.prefix else f"/{path}"
-        if not key and place.prefix:
-            target = place.prefix
-        signed = fields
-        if self.credential.access_key:
-            signer = self._signer(self._region_of(bucket))
-            signed = signer.sign(method, place.origin.authority, target, text, payload, fields)
-        return Request(method, place.origin, f"{target}?{text}" if text else target, signed, None)
+        if signer is not None:
+            fields = signer.sign(method, host, target, text, payload, fields)
+        return Request(method, origin, f"{target}?{text}" if text else target, fields, None)
 
     def payload_of(self, body: bytes | memoryview) -> str:
         """What signs `body`: nothing over TLS, which protects it; else its digest."""
@@ -148,10 +147,9 @@ class Service:
         body = answer.read_all(64 << 10)
         return parse_fault(body)
 
-    def _signer(self, region: str) -> Signer:
-        signer = self._signers.get(region)
-        if signer is None:
-            key = self.credential
+    def _signer(self, region: str) -> Signer | None:
+        signer, key = self._signers.get(region), self.credential
+        if signer is None and key.access_key:
             signer = Signer(key.access_key, key.secret_key, key.session_token, region)
             self._signers[region] = signer
         return signer
@@ -167,14 +165,17 @@ class Service:
         base = self._base
         if self._follows_region and region != self._region:
             base = base._replace(host=f"s3.{region}.amazonaws.com")
-        place = self._place_at(base, bucket)
-        self._places[bucket] = place
-        return place
+        virtual = self._is_virtual(base, bucket)
+        if virtual:
+            base = base._replace(host=f"{bucket}.{base.host}")
+        return self._settle(bucket, base, virtual=virtual)
 
-    def _place_at(self, base: Origin, bucket: str) -> _Place:
-        if self._is_virtual(base, bucket):
-            return _Place(base._replace(host=f"{bucket}.{base.host}"), self._prefix)
-        return _Place(base, f"{self._prefix}/{quote_key(bucket)}")
+    def _settle(self, bucket: str, origin: Origin, *, virtual: bool) -> _Place:
+        """From now on requests for this bucket go to `origin`. A virtual host's name has the bucket in it."""
+        prefix = self._prefix if virtual else f"{self._prefix}/{quote_key(bucket)}"
+        signer = self._signer(self._region_of(bucket))
+        place = self._places[bucket] = _Place(origin, origin.authority, prefix, signer)
+        return place
 
     def _is_virtual(self, base: Origin, bucket: str) -> bool:
         """A bucket becomes part of the host only where the name allows it, and a certificate can cover it."""
@@ -206,13 +207,8 @@ class Service:
         place = self._places[bucket]
         if not compiled(_AMAZON).fullmatch(host) or not compiled(_AMAZON).fullmatch(self._base.host):
             return False
-        virtual = host.startswith(f"{bucket}.")
-        moved = _Place(
-            place.origin._replace(host=host),
-            self._prefix if virtual else f"{self._prefix}/{quote_key(bucket)}",
-        )
-        self._places[bucket] = moved
-        return moved != place
+        origin = place.origin._replace(host=host)
+        return self._settle(bucket, origin, virtual=host.startswith(f"{bucket}.")) != place
 
 
 def drained(answer: Answer) -> Fields:
@@ -223,7 +219,7 @@ def drained(answer: Answer) -> Fields:
 
 def etag_of(headers: Fields) -> str | None:
     """The strong validator of the answer, as it is sent back in conditions; None for none."""
-    etag = headers.get("etag")
+    etag = headers.values.get("etag")
     return etag if etag and etag.strip('"') and not etag.startswith("W/") else None
 
 
@@ -237,7 +233,7 @@ def size_of(headers: Fields, what: str, host: str) -> int:
 
 def sha256_told(headers: Fields) -> bytes | None:
     """The SHA-256 of the whole object that the answer carries; None for none, and for one that is made of parts'."""
-    text = headers.get("x-amz-checksum-sha256") or ""
+    text = headers.values.get("x-amz-checksum-sha256")
     if not text or "-" in text or (headers.get("x-amz-checksum-type") or "").upper() == "COMPOSITE":
         return None
     from base64 import b64decode

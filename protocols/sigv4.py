@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from functools import lru_cache
 from hashlib import sha256
 
 from .patterns import compiled
@@ -16,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Sequence
+    from hashlib import _Hash as HASH
     from typing import Final
 
     from ..credentials.kinds import Secret
@@ -49,7 +51,19 @@ def _encode(match: re.Match[str]) -> str:
 class Signer:
     """Signs with one access key for one region. `clock` gives seconds since 1970."""
 
-    __slots__ = ("_access_key", "_clock", "_day", "_key", "_region", "_second", "_secret", "_stamp", "_token")
+    __slots__ = (
+        "_access_key",
+        "_beginning",
+        "_clock",
+        "_day",
+        "_keyed",
+        "_region",
+        "_scope",
+        "_second",
+        "_secret",
+        "_stamp",
+        "_token",
+    )
 
     def __init__(
         self,
@@ -66,8 +80,8 @@ class Signer:
         self._region = region
         self._clock = clock
         self._second = -1
-        self._stamp = self._day = ""
-        self._key = b""
+        self._stamp = self._day = self._scope = self._beginning = ""
+        self._keyed = _keyed(b"")
 
     def sign(
         self,
@@ -81,41 +95,58 @@ class Signer:
         """The fields to send: the signature, what it needs, and `fields`, all of which are signed.
 
         `host` is the value of the Host field, `path` came from `quote_key` and `query` from `quote_query`. `payload` is
-        the body's SHA-256 in hexadecimal, or UNSIGNED. The names of `fields` are in lower case, their values have no
-        blanks at the ends and no two together.
+        the body's SHA-256 in hexadecimal, or UNSIGNED. The names of `fields` are in lower case and different, their
+        values have no blanks at the ends and no two together.
         """
         now = int(self._clock())
         if now != self._second:
             self._tick(now)
-        sent = [("x-amz-content-sha256", payload), ("x-amz-date", self._stamp)]
-        if self._token is not None:
-            sent.append(("x-amz-security-token", self._token.reveal()))
+        signed = {"host": host, "x-amz-content-sha256": payload, "x-amz-date": self._stamp}
         if fields:
-            sent += fields
-        signed = sorted([("host", host), *sent])
-        names = ";".join([name for name, _ in signed])
-        lines = "".join([f"{name}:{value}\n" for name, value in signed])
-        canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}"
-        scope = f"{self._day}/{self._region}/s3/aws4_request"
+            signed.update(fields)
+        if self._token is not None:
+            signed["x-amz-security-token"] = self._token.reveal()
+        lines, names = _canonical(tuple(signed))
+        canonical = f"{method}\n{path}\n{query}\n{lines % signed}\n{names}\n{payload}"
         digest = sha256(canonical.encode("utf-8")).hexdigest()
-        text = f"AWS4-HMAC-SHA256\n{self._stamp}\n{scope}\n{digest}"
-        signature = hmac.digest(self._key, text.encode("ascii"), "sha256").hex()
-        sent.append(
-            (
-                "Authorization",
-                f"AWS4-HMAC-SHA256 Credential={self._access_key}/{scope}, SignedHeaders={names}, Signature={signature}",
-            )
+        signature = self._sign(f"{self._beginning}{digest}")
+        del signed["host"]
+        signed["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={self._access_key}/{self._scope}, SignedHeaders={names}, Signature={signature}"
         )
-        return sent
+        return list(signed.items())
+
+    def _sign(self, text: str) -> str:
+        inner, outer = self._keyed
+        inner, outer = inner.copy(), outer.copy()
+        inner.update(text.encode("ascii"))
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
     def _tick(self, now: int) -> None:
         self._second = now
         self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         day = self._stamp[:8]
-        if day == self._day:
-            return
-        self._day = day
-        key = ("AWS4" + self._secret.reveal()).encode("utf-8")
-        for piece in (day, self._region, "s3", "aws4_request"):
-            key = hmac.digest(key, piece.encode("utf-8"), "sha256")
-        self._key = key
+        if day != self._day:
+            self._day = day
+            self._scope = f"{day}/{self._region}/s3/aws4_request"
+            key = ("AWS4" + self._secret.reveal()).encode("utf-8")
+            for piece in self._scope.split("/"):
+                key = hmac.digest(key, piece.encode("utf-8"), "sha256")
+            self._keyed = _keyed(key)
+        self._beginning = f"AWS4-HMAC-SHA256\n{self._stamp}\n{self._scope}\n"
+
+
+@lru_cache(maxsize=64)
+def _canonical(names: tuple[str, ...]) -> tuple[str, str]:
+    """The lines of fields with these names in the order that is signed, to be filled with their values; and the names."""
+    ordered = sorted(names)
+    return "".join([f"{name}:%({name})s\n" for name in ordered]), ";".join(ordered)
+
+
+def _keyed(key: bytes) -> tuple[HASH, HASH]:
+    """What the two hashes of an HMAC begin with (RFC 2104), for a key of one block at most. Going on with copies of them takes
+    half the time of `hmac.digest`, which begins anew.
+    """
+    block = key.ljust(sha256().block_size, b"\0")
+    return sha256(bytes(byte ^ 0x36 for byte in block)), sha256(bytes(byte ^ 0x5C for byte in block))

@@ -59,6 +59,10 @@ class TestMemoryThatHolds(TestMemory):
     manners = Manners(echoes=("md5", "sha256"), gives=("sha256",), speaks=("md5",), copy_steps=3)
 
 
+class TestMemoryThatIsSentFilesBehindOneAnother(TestMemory):
+    overrides: ClassVar[dict[str, object]] = {"behind": 5}
+
+
 class TestMemoryThatTakesPartsInPieces(TestMemory):
     overrides: ClassVar[dict[str, object]] = {"write_parts_any_offset": True}
 

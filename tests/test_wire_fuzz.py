@@ -34,16 +34,17 @@ class Pieces(Connection):
         self.heard = False
         self.closed = 0
 
-    def receive(self, view: memoryview) -> int:
-        assert len(view) > 0, "nothing can be received into nothing"
-        if not self._pieces:
-            return 0
-        piece = self._pieces[0][: len(view)]
-        view[: len(piece)] = piece
-        self._pieces[0] = self._pieces[0][len(piece) :]
-        if not self._pieces[0]:
-            del self._pieces[0]
-        return len(piece)
+    def receive(self, view: memoryview, least: int = 1) -> int:
+        assert len(view) >= least > 0, "nothing can be received into nothing"
+        got = 0
+        while got < least and self._pieces:
+            piece = self._pieces[0][: len(view) - got]
+            view[got : got + len(piece)] = piece
+            got += len(piece)
+            self._pieces[0] = self._pieces[0][len(piece) :]
+            if not self._pieces[0]:
+                del self._pieces[0]
+        return got
 
     def close(self) -> None:
         self.closed += 1

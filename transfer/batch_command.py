@@ -12,7 +12,6 @@ from .logs import complain
 from .planning import plan
 from .settings import Exit
 from .surroundings import LateCredentials
-from .version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +118,7 @@ def sinks_for(options: Namespace, environment: Mapping[str, str]) -> list[Sink]:
         sinks.append(KickstartSink(environment["KICKSTART_INTEGRITY_DATA"]))
     if options.result:
         from .result import ResultSink
+        from .version import VERSION
 
         sinks.append(ResultSink(options.result, tool_version=VERSION))
     if options.events:

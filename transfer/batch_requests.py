@@ -82,16 +82,16 @@ class RequestReader:
             bytes_, expected = self._expectation(number, item)
         return Transfer(
             number,
-            identity(item),
-            text(item, "lfn", ()),
+            identity(item) if "id" in item else "",
+            text(item, "lfn", ()) if "lfn" in item else "",
             self._places(number, item, "src_urls"),
             self._places(number, item, "dest_urls"),
             bytes_,
             expected,
-            intern(text(item, "linkage", (), "unknown")),
-            flag(item, "generate_checksum", (), False),
-            flag(item, "verify_checksum_remote", (), False),
-            flag(item, "verify_symlink_source", (), True),
+            intern(text(item, "linkage", ())) if "linkage" in item else "unknown",
+            "generate_checksum" in item and flag(item, "generate_checksum", ()),
+            "verify_checksum_remote" in item and flag(item, "verify_checksum_remote", ()),
+            "verify_symlink_source" not in item or flag(item, "verify_symlink_source", ()),
         )
 
     def _make_directory(self, number: int, item: Item) -> MakeDirectory:
@@ -100,7 +100,7 @@ class RequestReader:
         if "after" in item:
             self.waiting[number] = after(item["after"])
         target, _ = self._target(number, item)
-        return MakeDirectory(number, identity(item), target)
+        return MakeDirectory(number, identity(item) if "id" in item else "", target)
 
     def _remove(self, number: int, item: Item) -> Remove:
         if not item.keys() <= _REMOVE:
@@ -108,7 +108,7 @@ class RequestReader:
         if "after" in item:
             self.waiting[number] = after(item["after"])
         target, inside = self._target(number, item)
-        recursive = flag(item, "recursive", (), inside or False)
+        recursive = flag(item, "recursive", ()) if "recursive" in item else inside or False
         if inside is not None and recursive != inside:
             raise Fault(
                 ("recursive",),
@@ -116,12 +116,14 @@ class RequestReader:
                 expected="one value",
                 hint="write it once",
             )
-        return Remove(number, identity(item), target, recursive)
+        return Remove(number, identity(item) if "id" in item else "", target, recursive)
 
     def _places(self, number: int, item: Item, key: str) -> tuple[Location, ...]:
         found = item.get(key)
         if type(found) is not list or not found:
             raise absent_or_mistaken(item, key, (), batch_schema.PLACES)
+        if len(found) == 1:
+            return (self._place(number, found[0], (key, 0)),)
         return tuple([self._place(number, place, (key, index)) for index, place in enumerate(found)])
 
     def _place(self, number: int, item: object, where: Path) -> Location:
@@ -130,7 +132,8 @@ class RequestReader:
         if not item.keys() <= _URL:
             self._unknown(number, "url", item, where)
         rank = priority(item["priority"], where) if "priority" in item else None
-        return self._location(item, where, rank, text(item, "type", where))
+        kind = text(item, "type", where) if "type" in item else ""
+        return self._location(item, where, rank, kind)
 
     def _target(self, number: int, item: Item) -> tuple[Location, bool | None]:
         """The target of a folder's creation or a removal, and whether it says `recursive`."""
@@ -139,14 +142,14 @@ class RequestReader:
             raise absent_or_mistaken(item, "target", (), batch_schema.TARGET)
         if not found.keys() <= _TARGET:
             self._unknown(number, "target", found, ("target",))
-        recursive = flag(found, "recursive", ("target",), False) if "recursive" in found else None
+        recursive = flag(found, "recursive", ("target",)) if "recursive" in found else None
         return self._location(found, ("target",), None, ""), recursive
 
     def _location(self, item: Item, where: Path, rank: int | None, kind: str) -> Location:
         url = item.get("url")
         if type(url) is not str or not url:
             raise absent_or_mistaken(item, "url", where, batch_schema.URL)
-        site = text(item, "site_label", where)
+        site = text(item, "site_label", where) if "site_label" in item else ""
         try:
             return parse_location(url, site=site, priority=rank, kind=kind, environment=self._environment)
         except ValueError as error:

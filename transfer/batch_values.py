@@ -1,11 +1,11 @@
 """The values inside a request, each read in one place. Whatever is something else than it should be is a Fault.
 
-`where` is the path of the object that holds the value.
+`where` is the path of the object that holds the value. Ask only for keys that are there: most requests have few.
 """
 
 from __future__ import annotations
 
-from ..checksum.digest import SIZES, canonical_algorithm, parse_hex
+from ..checksum.digest import SIZES, Digest, canonical_algorithm, parse_hex, value_of
 from . import batch_schema
 from .batch_errors import Fault, mistaken, shown
 
@@ -13,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from ..checksum.digest import Digest
     from .batch_errors import Path
     from .batch_schema import Kind
 
@@ -43,8 +42,8 @@ def missing(item: Item, key: str, where: Path) -> Fault:
     return Fault(where, f'the key "{key}" is missing', expected=f'"{key}"', hint=hint)
 
 
-def text(item: Item, key: str, where: Path, default: str = "") -> str:
-    value = item.get(key, default)
+def text(item: Item, key: str, where: Path) -> str:
+    value = item[key]
     if type(value) is not str:
         raise mistaken((*where, key), batch_schema.TEXT.words, value)
     if not value.isascii():
@@ -60,9 +59,9 @@ def _writable(value: str, where: Path) -> None:
         raise Fault(where, "the string contains half a surrogate pair", expected="a string") from None
 
 
-def flag(item: Item, key: str, where: Path, default: bool) -> bool:
+def flag(item: Item, key: str, where: Path) -> bool:
     """A truth value: JSON's own, 0 and 1, or one of the words that planners write, in any case."""
-    value = item.get(key, default)
+    value = item[key]
     if value is True or value is False:
         return value
     found = _FLAGS.get(value.lower() if isinstance(value, str) else _integer(value))
@@ -103,8 +102,8 @@ def size(value: object, where: Path) -> int:
 
 
 def identity(item: Item) -> str:
-    """The `id` of a request as text, empty if it has none: 7 and "7" are the same one."""
-    return _identifier(item["id"], ("id",), batch_schema.IDENTIFIER) if "id" in item else ""
+    """The `id` of a request as text: 7 and "7" are the same one."""
+    return _identifier(item["id"], ("id",), batch_schema.IDENTIFIER)
 
 
 def after(value: object) -> tuple[str, ...]:
@@ -136,16 +135,18 @@ def digest(item: Item, type_key: str, value_key: str, where: Path) -> Digest:
     spelt = item.get(value_key)
     if type(spelt) is not str:
         raise absent_or_mistaken(item, value_key, where, batch_schema.HEX)
+    value = value_of(name, spelt)
+    if value is None:
+        raise _malformed((*where, value_key), name, spelt)
+    return Digest(name, value)
+
+
+def _malformed(where: Path, algorithm: str, spelt: str) -> Fault:
     try:
-        found = parse_hex(name, spelt)
+        parse_hex(algorithm, spelt)
+        message = "the digest contains blanks"
     except ValueError as error:
-        raise _malformed((*where, value_key), name, str(error)) from None
-    if len(spelt) != 2 * len(found.value):
-        raise _malformed((*where, value_key), name, "the digest contains blanks")
-    return found
-
-
-def _malformed(where: Path, algorithm: str, message: str) -> Fault:
+        message = str(error)
     return Fault(where, message, expected=f"{2 * SIZES[algorithm]} hexadecimal digits")
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
         def read(self, size: int, /) -> bytes: ...
 
 
-_PIECE: Final = 1 << 20
+_PIECE: Final = 64 << 10
+"""Bytes that are read at a time: a hundred requests, and little enough for memory that is used again each time."""
 
 
 class Window:

@@ -116,6 +116,9 @@ def _array(window: Window, begin: int) -> Elements:
         yield at, end, item
         if window.let_go(end):
             end = 0
+        if window.text.startswith(", {", end):  # as most programs write it
+            at = end + 2
+            continue
         at = _blank(window, end)
         mark = window.text[at : at + 1]
         if mark == ",":

@@ -7,8 +7,6 @@ import gc
 import os
 import sys
 
-from .command_words import COMMANDS
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +35,7 @@ def _end_at_once(code: int) -> None:
 
 def _command(words: list[str]) -> int:
     try:
-        if words and words[0] in COMMANDS:
+        if words and _is_command(words[0]):
             from .person_commands import run_command
 
             return run_command(words[0], words[1:], os.environ)
@@ -54,6 +52,14 @@ def _command(words: list[str]) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for people
         return _defect(error, debug="-d" in words or "--debug" in words)
+
+
+def _is_command(word: str) -> bool:
+    if word.startswith("-"):
+        return False
+    from .command_words import COMMANDS
+
+    return word in COMMANDS
 
 
 def _open_closed_streams() -> None:
@@ -92,10 +98,11 @@ def _batch(words: list[str]) -> int:
     from .batch_command import run_batch
     from .logs import complain
     from .options import batch_parser, log_everything, plain_options, settings_from
-    from .version import VERSION
 
     options = plain_options(words) or batch_parser().parse_args(words)
     if options.version:
+        from .version import VERSION
+
         print(f"wf-transfer {VERSION}")
         return 0
     if (options.online or options.expected_end is not None) and not options.check_credentials:

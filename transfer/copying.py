@@ -6,6 +6,8 @@ Verification comes before commit, so that what is wrong is never published where
 
 from __future__ import annotations
 
+import time
+
 from ..protocols.errors import (
     End,
     NotFound,
@@ -17,13 +19,13 @@ from ..protocols.errors import (
 from .existing import already_there
 from .planning import decision
 from .pouring import Pour, pour
-from .publishing import is_stream, verified_further
+from .publishing import is_stream, publish, verified_further
 from .pump import Hashing, pump
 from .requests import Transfer
 from .routes import Route
 from .settings import Evidence
 from .verification import compare_digests, compare_size
-from .work import Again, Copied, Handed, Spool
+from .work import Again, Copied, Handed, Sent, Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ _SPOOL_FULL_WAIT = 0.2
 """Seconds until a first leg asks again for room in the spool."""
 
 
-def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Handed:
+def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Handed | Sent:
     """One attempt at the transfer of `work` between its present source and destination."""
     transfer = work.request
     assert isinstance(transfer, Transfer)
@@ -77,7 +79,9 @@ def _may_be_tree(work: Work, worker: Worker) -> bool:
     return any(end is not None and not end.is_local and worker.can(end).trees for end in ends)
 
 
-def _onto_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again | Handed:
+def _onto_stream(
+    transfer: Transfer, work: Work, worker: Worker, route: Route
+) -> Copied | Again | Handed | Sent:
     """Onto a device or FIFO bytes are written, whatever was to be put in its place."""
     if route is Route.MOVE:
         return _move_by_copy(transfer, work, worker)
@@ -136,32 +140,49 @@ def _finished(transfer: Transfer, work: Work, worker: Worker, copied: Copied) ->
     return preserved(work, worker, copied)
 
 
-def _verified_stream(transfer: Transfer, work: Work, worker: Worker, route: Route) -> Copied | Again | Handed:
+def told(sent: Sent, work: Work, worker: Worker) -> Copied:
+    """The published copy of what was sent behind others, once the destination has told."""
+    transfer = work.request
+    assert isinstance(transfer, Transfer)
+    copied = publish(
+        work.destination, worker, sent.writer, sent.bytes, sent.digests, sent.began, checked=sent.checked
+    )
+    return _finished(transfer, work, worker, copied._replace(route=route_of(work, worker)))
+
+
+def _verified_stream(
+    transfer: Transfer, work: Work, worker: Worker, route: Route
+) -> Copied | Again | Handed | Sent:
     """Local copy, direct, streamed, and the second leg of staged."""
     copied = pour(Pour(transfer, work, worker, work.destination))
-    if isinstance(copied, (Again, Handed)):
+    if isinstance(copied, (Again, Handed, Sent)):
         return copied
     # Built anew: `_replace` is slow where files are small.
     copied = Copied(route, *copied[1:])
     return _finished(transfer, work, worker, copied)
 
 
-def _first_leg(transfer: Transfer, work: Work, worker: Worker, budget: SpoolBudget) -> Again:
-    """Fetches the source into a spool file; its second leg never fetches again."""
+def _first_leg(transfer: Transfer, work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again:
+    """Fetches the source into a spool file; its second leg, which may have begun meanwhile, never fetches again."""
+    from .overlapping import SecondLeg
+
     spool = budget.reserve(transfer.size)
     if spool is None:
         return Again(_SPOOL_FULL_WAIT)
+    began, second = time.monotonic(), SecondLeg(transfer, work, worker)
     try:
         job = Pour(transfer, work, worker, spool)
-        job.private = True
+        job.private, job.second = True, second
         copied = pour(job)
     except BaseException:
+        second.give_up()
         budget.release(spool)
         raise
     assert isinstance(copied, Copied)
     budget.grown(spool, copied.bytes)
-    work.spool = Spool(spool, copied.bytes, copied.digests, copied.checked)
-    return Again()
+    work.spool = Spool(spool, copied.bytes, copied.digests, copied.checked, time.monotonic() - began)
+    published = second.published(work.spool)
+    return Again() if published is None else _finished(transfer, work, worker, published)
 
 
 def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
@@ -184,7 +205,7 @@ def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
     return Copied(Route.LINK, receipt.size or 0, digests, evidence, checked)
 
 
-def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed:
+def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed | Sent:
     source, destination = work.source, work.destination
     assert source is not None
     wants_digest = transfer.expected is not None or transfer.generate_checksum or _insists(transfer, worker)
@@ -201,11 +222,11 @@ def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Ha
     return Copied(Route.MOVE, receipt.size or 0, digests, evidence, checked)
 
 
-def _move_by_copy(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed:
+def _move_by_copy(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed | Sent:
     """Between file systems a move is a copy after which the source goes; it goes when the copy has been verified."""
     copied = _verified_stream(transfer, work, worker, Route.MOVE)
     source = work.source
-    if isinstance(copied, (Again, Handed)) or source is None:
+    if not isinstance(copied, Copied) or source is None:
         return copied
     try:
         worker.store(source).remove(source, recursive=False)

@@ -7,7 +7,6 @@ copy) lies in a heap ordered by time, and its worker takes something else: one b
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from collections import deque
@@ -82,8 +81,10 @@ class Dispatcher:
         """Queues a request in progress once more, in the lane of its present ends, after `delay` seconds."""
         with self._lock:
             if delay > 0:
+                from heapq import heappush
+
                 self._sequence += 1
-                heapq.heappush(self._heap, (time.monotonic() + delay, self._sequence, work))
+                heappush(self._heap, (time.monotonic() + delay, self._sequence, work))
                 self._due = self._heap[0][0]
             else:
                 self._queue(key_of(work), work)
@@ -158,6 +159,11 @@ class Dispatcher:
 
         return ahead_of(self._plan, *key)
 
+    def _is_sent_behind(self, key: Key) -> bool:
+        """Whether small files of this machine are sent there one behind the other."""
+        there = self._plan.registry.capability(key[1].partition(":")[0]) if key[1] and not key[0] else None
+        return there is not None and there.behind > 1
+
     def _of_run(self, entry: Entry) -> Work | None:
         """The next request of the worker's run, which is lengthened before it ends; None where there is no run."""
         lane, run = entry.lane, entry.run
@@ -204,9 +210,11 @@ class Dispatcher:
                 if each[0] < until and isinstance(each[2], Work) and key_of(each[2]) == key
             ][:most]
             if fit:
+                from heapq import heapify
+
                 chosen = {each[1] for each in fit}
                 self._heap = [each for each in self._heap if each[1] not in chosen]
-                heapq.heapify(self._heap)
+                heapify(self._heap)
                 self._due = self._heap[0][0] if self._heap else _NEVER
         return [each[2] for each in fit if isinstance(each[2], Work)]
 
@@ -244,7 +252,7 @@ class Dispatcher:
         """Both endpoints did what was asked, after `waited` seconds (`gates.succeeded`); True if there is more room now."""
         more = False
         lane = self._lanes.get(key)
-        in_line = lane is not None and lane.ahead > 1
+        in_line = lane is not None and lane.in_line
         for name in gates_of(key):
             gate = self._gates.get(name)
             if gate is None:
@@ -330,7 +338,7 @@ class Dispatcher:
     def _queue(self, key: Key, item: Item) -> None:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, alone=self._has_service(key), ahead=self._ahead(key))
+            lane = self._lanes[key] = Lane(key, alone=self._has_service(key), ahead=self._ahead(key), behind=self._is_sent_behind(key))
         if not lane.queue and lane not in self._rotation:
             self._rotation.append(lane)
         lane.queue.append(item)
@@ -346,7 +354,9 @@ class Dispatcher:
     def _release_due(self, now: float) -> float:
         """Moves what is due from the heap to its lane; returns when the next one is."""
         while self._heap and self._heap[0][0] <= now:
-            work = heapq.heappop(self._heap)[2]
+            from heapq import heappop
+
+            work = heappop(self._heap)[2]
             self._queue(key_of(work), work)
         self._due = self._heap[0][0] if self._heap else _NEVER
         return min(self._due, now + 1.0)

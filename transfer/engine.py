@@ -32,7 +32,7 @@ from .retries import after_failure, elsewhere, telling
 from .staging import SpoolBudget
 from .surroundings import Surroundings
 from .waits import BackOff
-from .work import Again, Copied, Handed, Task, Work, Worker
+from .work import Again, Copied, Handed, Sent, Task, Work, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .planning import Plan
     from .requests import Request
     from .retries import Move
+    from .sending import Sending
     from .surroundings import CredentialSource
     from .throttle import Throttle
 
@@ -118,6 +119,8 @@ class Engine:
                             self._task_step(worker, entry, item)
                         elif entry.holds_places:
                             self._attempt(worker, item.work, entry.lane.key, item)
+                    if worker.sending is not None:
+                        worker.sending.settle()
                 finally:
                     self.dispatcher.leave(entry)
                 self.nudge.set()
@@ -132,7 +135,7 @@ class Engine:
 
     def moved(self) -> int:
         """Bytes moved so far by all workers, repeated ones included."""
-        return sum(worker.meter.finished + worker.meter.moved for worker in self._workers)
+        return sum(worker.moved() for worker in self._workers)
 
     def active(self) -> int:
         return sum(worker.busy for worker in self._workers)
@@ -259,28 +262,30 @@ class Engine:
         if parting is not None:
             began, clock = parting.began, parting.clock
         worker.busy = True
-        source, first_leg = work.source, work.spool is None
+        fetched, source = work.spool, work.source
         try:
             result = self._perform(work, worker) if parting is None else share(parting, worker)
         except TransferError as error:
+            if work.spool is not fetched:
+                self._fetched(work, source, began)
             self.failed(worker, work, error, key, began, clock)
             return
         except BaseException as error:  # noqa: BLE001 - a protocol's defect, even an exit, is that request's failure
+            if work.spool is not fetched:
+                self._fetched(work, source, began)
             self.failed(worker, work, defect_in(work, error, self.log), key, began, clock)
             return
         finally:
             worker.busy = False
+        if isinstance(result, Sent):
+            self._sending(worker).add(work, result, key, began, clock)
+            return
         if isinstance(result, Handed):
             self._left_aside(work, result.aside, clock)
             return
+        if work.spool is not fetched:
+            self._fetched(work, source, began)
         if isinstance(result, Again):
-            if first_leg and work.spool is not None:
-                assert source is not None
-                self._refusals.succeeded(source, writing=False)
-                self.dispatcher.answered((gate_key(source), ""))
-                self._note(
-                    work, Attempt(source, None, "staged", began, time.monotonic() - clock, work.spool.size)
-                )
             self.dispatcher.again(work, result.seconds)
             return
         if worker.context.logging_in > logged_in:
@@ -288,6 +293,21 @@ class Engine:
         if self.dispatcher.answered(key, self._waited(worker, result, clock)):
             self.nudge.set()
         self.succeeded(work, result, began, clock)
+
+    def _sending(self, worker: Worker) -> Sending:
+        if worker.sending is None:
+            from .sending import Sending
+
+            worker.sending = Sending(self, worker)
+        return worker.sending
+
+    def _fetched(self, work: Work, source: Location | None, began: float) -> None:
+        """Notes a first leg that this attempt has brought to its end, whatever came of the second."""
+        spool = work.spool
+        assert source is not None and spool is not None
+        self._refusals.succeeded(source, writing=False)
+        self.dispatcher.answered((gate_key(source), ""))
+        self._note(work, Attempt(source, None, "staged", began, spool.seconds, spool.size))
 
     def succeeded(self, work: Work, copied: Copied, began: float, clock: float) -> None:
         """Gives the request the outcome of its last attempt, a good one."""
@@ -310,7 +330,7 @@ class Engine:
         if error is not None and where is not None and error.reach is Reach.HOST:
             self.dispatcher.strike(gate_key(where), error, clock)
 
-    def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed:
+    def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed | Sent:
         request = work.request
         if self._is_special(work, Shape.RESOLVER):
             from .resolving import logical_end, reconsidered, resolve
@@ -350,14 +370,16 @@ class Engine:
         key: tuple[str, str],
         began: float,
         clock: float,
+        *,
+        moved: int | None = None,
     ) -> None:
         """Records a failed attempt, learns from it, and sends the request on its way."""
         error.at(End.NEITHER, "attempt")
         route = route_of(work, worker).value if isinstance(work.request, Transfer) else ""
         seconds = time.monotonic() - clock
-        self._note(
-            work, Attempt(work.source, work.destination, route, began, seconds, worker.meter.moved, error)
-        )
+        if moved is None:
+            moved = worker.meter.moved
+        self._note(work, Attempt(work.source, work.destination, route, began, seconds, moved, error))
         self.log.attempt_failed(work, error)
         forget_frames(error)
         where = blamed(work, error)

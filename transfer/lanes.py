@@ -41,14 +41,29 @@ def gates_of(key: Key) -> tuple[str, ...]:
 class Lane:
     """The queue between two endpoints."""
 
-    __slots__ = ("ahead", "alone", "compared", "entered", "gates", "inside", "key", "queue", "searched")
+    __slots__ = (
+        "ahead",
+        "alone",
+        "compared",
+        "entered",
+        "gates",
+        "in_line",
+        "inside",
+        "key",
+        "queue",
+        "searched",
+    )
 
-    def __init__(self, key: Key, *, alone: bool = False, ahead: tuple[int, bool] = (1, False)) -> None:
+    def __init__(
+        self, key: Key, *, alone: bool = False, ahead: tuple[int, bool] = (1, False), behind: bool = False
+    ) -> None:
         self.key = key
         self.gates = gates_of(key)
         self.ahead, self.compared = ahead
         """How many of its requests a worker takes at a time, when they may be announced to the source; and whether only
         those may that a digest is expected of."""
+        self.in_line = self.ahead > 1 or behind
+        """One connection keeps a near endpoint busy with small files."""
         self.queue: deque[Item] = deque()
         self.alone = alone
         """One worker at a time: what lies here probably goes into one task of a service."""

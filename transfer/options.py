@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from .command_words import COMMANDS
 from .settings import Evidence, Existing, Settings
 
 TYPE_CHECKING = False
@@ -24,22 +23,20 @@ EXIT_CODES: Final = """\
 exit codes: 0 all done; 1 some requests failed; 2 usage; 3 a digest did not match; 65 bad batch; 70 a defect of this
 program; 75 worth a later retry, or stopped; 77 missing or refused credential; 78 configuration
 """
-EPILOG: Final = f"""\
-commands, as first word (`wf-transfer cp --help` and so on tell more):
-{"".join(f"  {word:<20}  {sentence}{chr(10)}" for word, sentence in COMMANDS.items())}
-{EXIT_CODES}"""
 
 
 def batch_parser() -> ArgumentParser:
     """The parser of everything that is not a command word."""
     from argparse import RawDescriptionHelpFormatter
 
+    from .command_words import COMMANDS
     from .usage import BatchParser
 
+    commands = "".join(f"  {word:<20}  {sentence}\n" for word, sentence in COMMANDS.items())
     parser = BatchParser(
         prog="wf-transfer",
         description="Move, verify and remove the data of a job, as a JSON batch says.",
-        epilog=EPILOG,
+        epilog=f"commands, as first word (`wf-transfer cp --help` and so on tell more):\n{commands}\n{EXIT_CODES}",
         formatter_class=RawDescriptionHelpFormatter,
     )
     _add_batch_options(parser)

@@ -97,7 +97,8 @@ def place_of(location: Location, folder: str = "") -> str:
     """
     if not location.is_local:
         return f"{location.scheme}://{location.endpoint}/{location.path.strip('/')}"
-    normal = posixpath.normpath(posixpath.join(folder, location.path))
+    path = location.path
+    normal = posixpath.normpath(path if path.startswith("/") else posixpath.join(folder, path))
     # POSIX lets two leading slashes be special, and normpath keeps them. On Linux they are one.
     return "/" + normal.lstrip("/") if normal.startswith("/") else normal
 
@@ -225,18 +226,44 @@ def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
     """Chains the transfers that may write the same destination."""
     # Hashes, because the places of a million files would be as large as the batch; two that are equal by chance only
     # make one transfer wait for another.
+    written = [request for request in order if isinstance(request, Transfer)]
+    places = memoryview(bytearray(8 * sum([len(request.destinations) for request in written]))).cast("q")
+    index = 0
+    for request in written:
+        for destination in request.destinations:
+            places[index] = hash(place_of(destination))
+            index += 1
+    repeated = _repeated(places)
     last: dict[int, int] = {}
     chained: dict[int, tuple[int, ...]] = {}
-    for request in order:
-        if not isinstance(request, Transfer):
-            continue
-        for destination in request.destinations:
-            place = hash(place_of(destination))
+    following = iter(places)
+    for request in written if repeated else ():
+        for _, place in zip(request.destinations, following, strict=False):
+            if place not in repeated:
+                continue
             before = last.get(place)
             if before is not None and before != request.number:
                 chained[request.number] = (*chained.get(request.number, ()), before)
             last[place] = request.number
     return chained
+
+
+def _repeated(values: Sequence[int]) -> set[int]:
+    """The values that occur more than once. A set of all of them would be an eighth of the batch."""
+    mask = (8 << len(values).bit_length()) - 1
+    marked = bytearray(mask + 1)
+    doubtful: set[int] = set()
+    for value in values:
+        mark = value & mask
+        if marked[mark]:
+            doubtful.add(mark)
+        marked[mark] = 1
+    once: set[int] = set()
+    repeated: set[int] = set()
+    for value in values if doubtful else ():
+        if value & mask in doubtful:
+            (repeated if value in once else once).add(value)
+    return repeated
 
 
 def _topological(requests: Sequence[Request], after: Mapping[int, tuple[int, ...]]) -> list[Request]:

@@ -5,7 +5,6 @@ Verification comes before commit, so that what is wrong is never published where
 
 from __future__ import annotations
 
-import math
 import time
 
 from ..checksum.digest import Digest, Hashes, sha256_of
@@ -16,13 +15,14 @@ from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
 from .resuming import hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
 from .verification import compare_digests, compare_size, strongest
-from .work import Again, Copied, Handed
+from .work import Again, Copied, Handed, Sent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..protocols.contract import Announcing, Reader, Writer
+    from ..protocols.contract import Announcing, Reader, Sending, Writer
     from ..protocols.locations import Location
     from ..protocols.values import Incoming
+    from .overlapping import SecondLeg
     from .requests import Transfer
     from .work import Work, Worker
 
@@ -39,6 +39,7 @@ class Pour:
         "peeked",
         "private",
         "reader",
+        "second",
         "source",
         "spliced",
         "transfer",
@@ -56,6 +57,8 @@ class Pour:
         self.expected: tuple[Digest, ...] = ()
         self.private = False
         """The destination is a spool file."""
+        self.second: SecondLeg | None = None
+        """What may read the spool file while it is written."""
         self.spliced = False
         """Bytes of two different sources, or of two runs, were joined."""
         self.peeked = False
@@ -68,7 +71,7 @@ class Pour:
         """Bytes that the destination had from an earlier run."""
 
 
-def pour(job: Pour) -> Copied | Again | Handed:
+def pour(job: Pour) -> Copied | Again | Handed | Sent:
     """Opens the source, looks at its first bytes, and writes what it delivers."""
     source, worker = job.source, job.worker
     job.peeked = may_be_left(job)
@@ -100,14 +103,14 @@ def _announce(work: Work, worker: Worker) -> None:
     """Tells the source what will be read next, if that has changed."""
     if work.told_before:
         # So that a wait that was shared with others is not taken for the way to the source.
-        worker.worked = -math.inf
+        worker.worked = float("-inf")
     if work.ahead:
         store: Announcing = worker.store(work.ahead[0])  # type: ignore[assignment]
         store.announce(work.ahead)
         work.ahead = ()
 
 
-def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed:
+def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
     """Reads it once more by itself before the source is blamed: the wrong bytes may have been another answer's."""
     store: Announcing = job.worker.store(job.source)  # type: ignore[assignment]
     reader.close()
@@ -116,7 +119,7 @@ def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed:
     return pour(job)
 
 
-def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed:
+def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
     compare_size(_expected_size(job), reader.size, job.source)
     try:
         view = reader.read()
@@ -130,6 +133,9 @@ def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed:
         return _pour_whole(job, reader, view)
     if job.worker.can(job.source).ahead > 1:
         _make_room(job)
+    if job.worker.sending is not None:
+        # They shall not wait until a large file is through.
+        job.worker.sending.settle()
     return _in_parts(job, reader, view) or _pour_stream(job, reader, view)
 
 
@@ -155,11 +161,15 @@ def _in_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed | 
     return pour_parts(job, reader, view)
 
 
-def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
+def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied | Sent:
     """The whole file is in `view`: it is verified before the destination is opened."""
     worker, size, began = job.worker, len(view), time.time()
     digests = _digests_of(view, job.expected)
     checked = right_source(job, digests, size)
+    if job.source.is_local and worker.can(job.destination).behind > 1 and not job.work.singly:
+        writer = _sent(job, reader, view, digests[0].value)
+        if writer is not None:
+            return Sent(writer, size, digests, counts(job, checked), began)
     writer = _open_write(job, reader, digests[0].value)
     try:
         if writer.algorithms:
@@ -172,15 +182,31 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied:
                 writer.write(view)
             except TransferError as error:
                 raise error.at(End.DESTINATION, "write") from error.__cause__
-            worker.meter.moved = size
-            if worker.limits.throttle is not None:
-                worker.limits.throttle.take(size)
+            _count(worker, size)
     except BaseException as error:
         _give_up(job, writer, error)
         if isinstance(error, TransferError):
             after_cut(error, job.destination, worker, began, size)
         raise
     return publish(job.destination, worker, writer, size, digests, began, checked=counts(job, checked))
+
+
+def _sent(job: Pour, reader: Reader, view: memoryview, sha256: bytes) -> Writer | None:
+    """The writer of a file that is on the way behind others; None where it goes by itself."""
+    store: Sending = job.worker.store(job.destination)  # type: ignore[assignment]
+    try:
+        writer = store.send(job.destination, incoming_of(job, reader, sha256), view)
+    except TransferError as error:
+        raise error.at(End.DESTINATION, "write") from error.__cause__
+    if writer is not None:
+        _count(job.worker, len(view))
+    return writer
+
+
+def _count(worker: Worker, size: int) -> None:
+    worker.meter.moved = size
+    if worker.limits.throttle is not None:
+        worker.limits.throttle.take(size)
 
 
 def _digests_of(view: memoryview, expected: tuple[Digest, ...]) -> tuple[Digest, ...]:
@@ -196,6 +222,8 @@ def _digests_of(view: memoryview, expected: tuple[Digest, ...]) -> tuple[Digest,
 def _pour_stream(job: Pour, reader: Reader, view: memoryview) -> Copied:
     worker, began = job.worker, time.time()
     writer = _open_write(job, reader, None)
+    if job.second is not None:
+        writer = job.second.behind(writer, reader)
     try:
         hashing = Hashing((*(digest.algorithm for digest in job.expected), *writer.algorithms))
         moved = _pump_rest(job, reader, view, writer, hashing)

@@ -69,7 +69,7 @@ def pump(
     reader: Reader,
     first: memoryview,
     writer: Writer | None,
-    hashing: Hashing,
+    hashing: Hashes,
     limits: Limits,
     meter: Meter,
     resume: Callable[[int, TransferError], Reader] | None = None,

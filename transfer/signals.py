@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
+    from signal import SIGINT, SIGTERM, signal
     from types import FrameType
     from typing import Any
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+else:
+    # What the module `signal` is made of. It makes enumerations of all numbers first, which costs more than our own do.
+    from _signal import SIGINT, SIGTERM, signal
 
 
 class stopping_on_signals:
@@ -22,11 +23,11 @@ class stopping_on_signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._before = {number: signal(number, self._handle) for number in (SIGTERM, SIGINT)}
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._stop.is_set():

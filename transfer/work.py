@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.capability import Capability
     from ..protocols.context import Context
-    from ..protocols.contract import Store
+    from ..protocols.contract import Store, Writer
     from ..protocols.errors import TransferError
     from ..protocols.locations import Location
     from ..protocols.values import Entry, Group, Resolved, Token, Traits
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .pump import Limits
     from .requests import Request
     from .routes import Route
+    from .sending import Sending
     from .settings import Evidence
 
     class Crew(Protocol):
@@ -44,6 +45,8 @@ class Spool(NamedTuple):
     size: int
     digests: tuple[Digest, ...]
     checked: bool
+    seconds: float = 0.0
+    """That it took."""
 
 
 class Copied(NamedTuple):
@@ -56,6 +59,17 @@ class Copied(NamedTuple):
     checked: bool = False
     check_seconds: float = 0.0
     note: str = ""
+
+
+class Sent(NamedTuple):
+    """An attempt whose bytes are all on the way: the destination has not said yet what became of them."""
+
+    writer: Writer
+    bytes: int
+    digests: tuple[Digest, ...]
+    checked: bool
+    began: float
+    """Seconds since 1970."""
 
 
 class Again(NamedTuple):
@@ -99,6 +113,7 @@ class Work:
         "no_service_copy",
         "replica",
         "request",
+        "singly",
         "source",
         "source_entry",
         "sources",
@@ -145,6 +160,8 @@ class Work:
         """The source was told, or is told now, of this and others: their answers come one behind the other."""
         self.told_before = False
         """So how long the source takes to answer means nothing."""
+        self.singly = False
+        """It is not to be sent behind others: once that came to nothing."""
         self.crowded_out = 0
         """Attempts that a service refused while others of this run were there."""
         self.unfinished: Unfinished | None = None
@@ -260,11 +277,20 @@ class Worker:
         """In the middle of an attempt."""
         self.worked = 0.0
         """Seconds of processor time that the thread had used when the attempt began."""
+        self.second: Worker | None = None
+        """What the second leg of a staged transfer uses, in a thread of its own (`overlapping.py`)."""
+        self.sending: Sending | None = None
+        """What it has sent and was not told of yet, once there was any."""
         self._stores: dict[str, Store] = {}
         self._by_scheme: dict[str, tuple[Capability, Store]] = {}
 
     def _moved(self, count: int) -> None:
         self.meter.moved = count
+
+    def moved(self) -> int:
+        """Bytes moved so far, repeated ones included."""
+        both = self.meter.finished + self.meter.moved
+        return both if self.second is None else both + self.second.moved()
 
     def store(self, location: Location) -> Store:
         """This worker's store for the scheme of `location`, made on first use."""
@@ -290,6 +316,8 @@ class Worker:
 
     def close(self) -> None:
         """Ends all connections. A store that breaks its word and raises is logged; the others are closed all the same."""
+        if self.second is not None:
+            self.second.close()
         for store in self._stores.values():
             try:
                 store.close()
