@@ -98,6 +98,7 @@ def versions(programs: Programs) -> list[tuple[str, str]]:
     found = [
         ("wf-transfer", measure.version(programs.ours, "--version")),
         ("Python", measure.version(programs.our_python, "-VV")),
+        ("pip that installed wf-transfer", _package(programs.our_python, "pip")),
         ("curl", measure.version("curl", "--version")),
         ("xrdcp", measure.version("xrdcp", "--version")),
         ("openssl", measure.version("openssl", "version")),
@@ -135,10 +136,15 @@ def _package(python: str | None, name: str) -> str:
     return measure.version(python, "-c", code)
 
 
+def _create(place: Path) -> None:
+    """An empty environment with a current pip, as users have one: commands that an old pip writes import more when they start."""
+    _run(sys.executable, "-m", "venv", "--upgrade-deps", str(place))
+
+
 def _environment(place: Path, package: str) -> Path:
     if not (place / ".complete").exists():
         shutil.rmtree(place, ignore_errors=True)
-        _run(sys.executable, "-m", "venv", str(place))
+        _create(place)
         if _run(str(place / "bin/pip"), "install", "-q", "--disable-pip-version-check", package):
             (place / ".complete").touch()
     return place
@@ -157,7 +163,7 @@ def _own(cache: Path, source: Path) -> Path:
         if _installed(place) == fingerprint:
             return place
         shutil.rmtree(place, ignore_errors=True)
-        _run(sys.executable, "-m", "venv", str(place))
+        _create(place)
         pip = (str(place / "bin/pip"), "-q", "--disable-pip-version-check")
         built = _run(*pip, "wheel", "--no-deps", "-w", name, str(copy))
         wheel = next(Path(name).glob("*.whl"), None)
@@ -192,7 +198,7 @@ def _with_extra(cache: Path, extra: str) -> Path:
         return place
     if _installed(place) is None:
         shutil.rmtree(place, ignore_errors=True)
-        _run(sys.executable, "-m", "venv", str(place))
+        _create(place)
     pip = (str(place / "bin/pip"), "install", "-q", "--disable-pip-version-check")
     if not (_run(*pip, f"{wheel}[{extra}]") and _run(*pip, "--force-reinstall", "--no-deps", str(wheel))):
         raise measure.Wrong(f"our own wheel could not be installed with its extra {extra}")

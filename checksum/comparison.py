@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from marshal import dumps, loads
 from typing import TYPE_CHECKING, NamedTuple
 
 from .digest import Digest
 from .entries import BlockDigests, ManifestEntry
+from .records import StrEnum
 from .sorting import RUN_BYTES, in_order
 
 if TYPE_CHECKING:

@@ -197,6 +197,9 @@ LITTLE: Final = 8 << 10
 
 def sha256_of(data: bytes | memoryview) -> bytes:
     """The SHA-256 of `data`: of little data by the interpreter itself as long as nothing has loaded hashlib."""
+    constructor = _CONSTRUCTORS.get("sha256")
+    if constructor is not None:
+        return constructor(data, usedforsecurity=False).digest()
     one = new_hash("sha256", little=len(data) <= LITTLE)
     one.update(data)
     return one.digest()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
+
+from .records import StrEnum
 
 if TYPE_CHECKING:
     from .blocks import Range

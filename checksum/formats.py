@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from .entries import ManifestEntry, ManifestLine
 from .errors import ManifestError, TruncatedManifest
+from .records import StrEnum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

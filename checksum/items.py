@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ChangedWhileRead, ChecksumError, Interrupted
 from .files import digest_file, new_buffer
 from .meta import Described
+from .records import StrEnum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 
-from .records import NamedTuple
+from .records import NamedTuple, StrEnum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import ExitStack
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from .entries import ManifestEntry, ManifestLine
 from .errors import ChecksumError, ManifestError, OutsideFolder
 from .parallel import NOTHING, Digested, Reading, Task, digest_files, digested
 from .paths import located
+from .records import StrEnum
 
 if TYPE_CHECKING:
     import threading

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os.path
 import re
 import threading
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Misconfigured
 from .kinds import AccessKey, Secret
 from .query import as_variable
+from .records import NamedTuple
 from .redaction import printable, redact, redact_url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any

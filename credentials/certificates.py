@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final

@@ -8,8 +8,6 @@ others look for them; the user's own ssh keys; sources of other distributions; t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import CredentialError, MissingCredential
 from .kinds import Anonymous
 from .private import STRICT
@@ -26,6 +24,7 @@ from .query import (
 from .redaction import printable
 from .renewal import Renewals
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Final

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import posixpath
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
 
+from .records import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final

@@ -26,13 +26,13 @@ import copy
 import pickle
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from .errors import CredentialError
 from .kinds import Credential
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .query import Query
     from .source import Source

@@ -7,13 +7,12 @@ and where `_CONDOR_CREDS` is not set the folder `.condor_creds` of the job.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import MissingCredential
 from .redaction import printable
 from .tokens import presented
 from .variables import CondorFiles, at_place
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final

@@ -25,13 +25,14 @@ for reading or writing only is written `read.token`, `write.token`. A file whose
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Misconfigured
 from .kinds import Secret
 from .private import STRICT, check_private, is_ours_alone, read_private, read_seen
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Final

@@ -7,7 +7,6 @@ the collections whose files are read and written directly.
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING
 
 from .errors import CredentialError, Misconfigured
 from .file import parse_credentials
@@ -17,6 +16,7 @@ from .private import passed_over, read_seen
 from .query import GLOBUS_SCHEMES, as_variable
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .file import Section
     from .kinds import Credential, GlobusForm

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Misconfigured
 from .kinds import Secret
 from .private import STRICT, read_seen, write_private
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from .errors import Misconfigured, MissingCredential
 from .kinds import Anonymous, Google, Secret
 from .query import GOOGLE_SCHEMES, as_variable
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

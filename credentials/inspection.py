@@ -8,14 +8,15 @@ import os
 import stat
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
 
 from .claims import claims_of
 from .errors import CredentialError, UnsafeFile
 from .kinds import AccessKey, Basic, Bearer, Certificate, Google, Headers, Irods, SshAgent, SshKey
 from .private import check_private
+from .records import NamedTuple
 from .redaction import printable, redact_url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Final

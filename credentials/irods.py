@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 from .errors import Misconfigured, MissingCredential
 from .kinds import Basic, Irods, Secret
@@ -12,6 +11,7 @@ from .private import check_private, seen_now
 from .query import IRODS_SCHEMES, as_variable
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .file import Section
     from .kinds import Credential

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from .kinds import Basic, Bearer, Secret
 from .sources import hosts_of, sites_of
 from .tokens import token_in_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .kinds import Credential
     from .means import Means

@@ -6,8 +6,7 @@ a secret. Kinds are immutable and equal by what they present. They are not pickl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal, NoReturn, Required, Self, TypedDict, Unpack
 

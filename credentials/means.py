@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import MissingCredential
 from .private import STRICT, check_private, read_seen
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import CredentialError, Misconfigured, MissingCredential
 from .kinds import Secret
+from .records import NamedTuple
 from .redaction import printable
 from .tokens import Candidate, presented, token_in_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Final

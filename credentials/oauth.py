@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Misconfigured, MissingCredential, UnsafeFile
 from .minting import Fresh, end_of
 from .private import read_private, write_private
+from .records import NamedTuple
 from .redaction import printable, redact, redact_url
 from .tokens import token_in_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.client import HTTPMessage

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import CredentialError, Misconfigured, MissingCredential, UnsafeFile
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final

@@ -7,8 +7,8 @@ nuisance, a password in a log is an incident. Patterns are compiled when first u
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final

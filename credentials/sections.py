@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import Misconfigured
 from .kinds import Basic, Headers, Secret
 from .query import (
@@ -15,6 +13,7 @@ from .query import (
 from .redaction import printable
 from .tokens import Candidate, presented, token_in_file, token_in_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .file import Section
     from .kinds import Bearer, Credential

@@ -8,7 +8,6 @@ label in a batch must not be able to make a token travel in the clear.
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING
 
 from .errors import MissingCredential
 from .file import read_credentials_file
@@ -18,6 +17,7 @@ from .query import as_variable
 from .redaction import printable
 from .tokens import Wanted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from netrc import netrc

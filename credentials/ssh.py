@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import CredentialError
 from .kinds import SshAgent, SshKey
 from .private import check_private, passed_over, seen_now
 from .query import SSH_SCHEMES, as_variable
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final

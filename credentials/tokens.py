@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from .errors import Misconfigured, MissingCredential
 from .kinds import Bearer, Secret
 from .private import STRICT, read_seen
+from .records import NamedTuple
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final

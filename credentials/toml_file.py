@@ -18,13 +18,13 @@ A key that nobody knows is refused, with its name: a misspelled one would be a c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from .errors import Misconfigured
 from .file import CredentialsFile, Section, folded
 from .kinds import Secret
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from .errors import CredentialError
 from .private import passed_over
@@ -12,6 +11,7 @@ from .redaction import printable
 from .tokens import Candidate, Wanted, choose, presented, token_in_file, token_in_text
 from .x509 import ProxyVariables
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from .errors import CredentialError
 from .kinds import Certificate
 from .private import check_private, passed_over, seen_now
 from .redaction import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .kinds import Credential, Secret
     from .means import Means

@@ -6,9 +6,7 @@ conformance suite checks each in both directions.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from ..checksum.records import NamedTuple
+from ..checksum.records import NamedTuple, StrEnum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

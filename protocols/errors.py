@@ -35,7 +35,8 @@ and credential.
 from __future__ import annotations
 
 import errno
-from enum import StrEnum
+
+from ..checksum.records import StrEnum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

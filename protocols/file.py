@@ -1,7 +1,7 @@
 """Local files: `file:`, and `symlink:` and `moveto:`, which read and write like it and also link and move.
 
-The path of a small file is a handful of system calls: open, fstat, readv, fstat, close to read it; lstat, open, flock,
-lstat, write, fstat, rename, close to write it (`partial.py`). Whatever is not a regular file takes the slow way
+The path of a small file is a handful of system calls: open, fstat, readv, fstat, close to read it; access, open, flock,
+lstat, fstat, write, lseek, rename, close to write it (`partial.py`). Whatever is not a regular file takes the slow way
 of `streams.py`. System calls are made on paths as they were given: relative ones are relative to the working directory.
 """
 
@@ -44,7 +44,18 @@ class FileReader:
     After the kernel has copied from `descriptor`, one `read` returns the empty view of the end, or raises.
     """
 
-    __slots__ = ("_end", "_opened", "_path", "_view", "descriptor", "digests", "mode", "size", "version")
+    __slots__ = (
+        "_end",
+        "_left",
+        "_opened",
+        "_path",
+        "_view",
+        "descriptor",
+        "digests",
+        "mode",
+        "size",
+        "version",
+    )
 
     digests: tuple[Digest, ...]
     version: str | None
@@ -53,24 +64,33 @@ class FileReader:
     descriptor: int | None
 
     def __init__(
-        self, descriptor: int, opened: os.stat_result, path: str, end: int, view: memoryview
+        self, descriptor: int, opened: os.stat_result, path: str, start: int, end: int, view: memoryview
     ) -> None:
         self.size = opened.st_size
-        self.version = version_of(opened)
         self.digests = ()
         self.mode = opened.st_mode & 0o777
         self.descriptor = descriptor
         self._opened = opened
         self._path = path
         self._end = end
+        self._left: int | None = end - start
+        """Bytes that are still to be read; None as soon as the kernel may have read some."""
         self._view = view
+
+    def __getattr__(self, name: str) -> str:
+        """The version, which is made when it is first asked for: who copies a small file never does."""
+        if name != "version":
+            raise AttributeError(name)
+        self.version = version_of(self._opened)
+        return self.version
 
     def read(self) -> memoryview:
         descriptor = self.descriptor
         assert descriptor is not None
-        view = self._view
+        view, left, self._left = self._view, self._left, None
         try:
-            left = max(0, self._end - os.lseek(descriptor, 0, os.SEEK_CUR))
+            if left is None:
+                left = max(0, self._end - os.lseek(descriptor, 0, os.SEEK_CUR))
             wanted = min(left, len(view))
             got = os.readv(descriptor, [view[:wanted]]) if wanted > 0 else 0
             while got < wanted:
@@ -129,7 +149,7 @@ class FileStore:
                 raise _changed(path, "it is no longer the version that was asked for")
             if start:
                 _seek(descriptor, start, opened.st_size, path)
-            return FileReader(descriptor, opened, path, end, self._context.view)
+            return FileReader(descriptor, opened, path, start, end, self._context.view)
         except BaseException:
             _close(descriptor)
             raise
@@ -147,7 +167,7 @@ class FileStore:
         if empty:
             if start or version not in (None, version_of(opened)):
                 raise _changed(path, "it is empty now")
-            return FileReader(descriptor, opened, path, 0, self._context.view)
+            return FileReader(descriptor, opened, path, 0, 0, self._context.view)
         if start or version is not None:
             raise Unsupported(f"cannot read {name_of(path)} from its middle: it is a stream")
         from .streams import StreamReader
@@ -156,6 +176,10 @@ class FileStore:
 
     def open_write(self, location: Location, incoming: Incoming) -> Writer:
         path = location.path
+        # No exception, which would cost as much as all else here. What this cannot tell from a name that is free fails when
+        # the file is published: soon enough where it is small.
+        if incoming.sha256 is not None and not os.access(path, os.F_OK):
+            return self._open_writer(path, incoming)
         try:
             kind = stat.S_IFMT(os.lstat(path).st_mode)
         except FileNotFoundError:
@@ -179,8 +203,8 @@ class FileStore:
             raise failure(error, "go on with a partial file for", path) from error
 
     def _open_partial(self, path: str, incoming: Incoming) -> Opened:
-        folder, name = os.path.split(path)
-        if not name:
+        folder = _folder_of(path)
+        if len(folder) == len(path):
             raise refusal(path, "write", "it ends with a slash", "name the file, not the folder it goes to")
         mode = 0o666 if incoming.mode is None else incoming.mode & 0o777
         try:
@@ -194,7 +218,7 @@ class FileStore:
         if incoming.resume:
             # What is left of other versions of the source will never be gone on with.
             for stale in marked(self._partials_in(folder), incoming.token):
-                discard_abandoned(os.path.join(folder, stale))
+                discard_abandoned(folder + stale)
         return opened
 
     def _partials_in(self, folder: str) -> list[str]:
@@ -205,8 +229,9 @@ class FileStore:
 
     def has_partial(self, location: Location, mark: str) -> bool:
         """What this run leaves is not looked for: one listing of a folder serves all its files."""
+        there = self._partials_in(_folder_of(location.path))
         begin = f".wf-{mark}"
-        return any(name.startswith(begin) for name in self._partials_in(os.path.split(location.path)[0]))
+        return bool(there) and any(name.startswith(begin) for name in there)
 
     def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
         from .file_parts import begin
@@ -356,6 +381,11 @@ def entry_of(path: str, status: os.stat_result) -> Entry:
     if not stat.S_ISREG(status.st_mode):
         return Entry(path, None, None, stat.S_ISDIR(status.st_mode), status.st_mtime)
     return Entry(path, status.st_size, version_of(status), False, status.st_mtime)
+
+
+def _folder_of(path: str) -> str:
+    """Everything before the last name, with the slash at its end; empty for a name alone."""
+    return path[: path.rfind("/") + 1]
 
 
 def _not_opened(error: OSError | ValueError, path: str) -> TransferError:

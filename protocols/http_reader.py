@@ -37,9 +37,9 @@ def make_reader(
     """The reader for an answer whose head is good; raises for any other."""
     answer = visit.answer
     fields = answer.headers
-    if answer.status == 416 and (start or length is not None):
-        return _nothing_there(visit, start, version)
     if answer.status not in (200, 206):
+        if answer.status == 416 and (start or length is not None):
+            return _nothing_there(visit, start, version)
         raise refused(visit)
     if visit.redirected or "content-encoding" in fields.values:
         _check_content(visit, location)

@@ -123,12 +123,11 @@ def version_of(fields: Fields) -> str | None:
     Servers make it of size and time in seconds: an object that was modified within the second of the answer may
     change once more and keep it (compare RFC 9110 section 8.8.2.2).
     """
-    told = fields.values.get
-    tag = told("etag", "")
-    if len(tag) < 3 or not (tag[0] == '"' == tag[-1]):
+    tag = fields.values.get("etag")
+    if tag is None or len(tag) < 3 or tag[0] != '"' or tag[-1] != '"':
         return None
-    modified = told("last-modified")
-    return tag if modified is None or modified != told("date") else None
+    modified = fields.values.get("last-modified")
+    return None if modified is not None and modified == fields.values.get("date") else tag
 
 
 def entry_of(fields: Fields, size: int | None) -> Entry:

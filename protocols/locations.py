@@ -16,11 +16,10 @@ surrogates (PEP 383), as Python's own file functions have them.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import lru_cache
 from sys import intern
 
-from ..checksum.records import NamedTuple
+from ..checksum.records import NamedTuple, StrEnum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,9 +50,11 @@ ZONE_SCHEMES: Final = frozenset({"irods"})
 # Names of one letter stay as they are: `a$b` and `cost$5` are file names in batches that exist.
 _VARIABLE = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]+)\}|([A-Za-z_][A-Za-z0-9_]+))"
 _NOT_IN_URL = r"%(?![0-9A-Fa-f]{2})|[^%!#$&'()*+,/:;=?@\[\]A-Za-z0-9._~-]"
+_PLAIN_IN_URL = r"[!#$&'()*+,/:;=?@\[\]A-Za-z0-9._~-]*"
 _AUTHORITY_END = r"[/?#]"
 _HOST_AND_PORT = r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9%._~-]+)?\]|[^\[\]:]*)(?::([0-9]*))?"
 _NEVER_IN_AUTHORITY = r"[\x00-\x20\x7f]|(?:^|@)-"
+_AFTER_FILE: Final = len("file://")
 _OWN_PATH = ("/", "$", ".")
 """How a path may begin that stands where a host could."""
 
@@ -168,13 +169,7 @@ class Location:
 
         `user@host:port`, without a password.
         """
-        if self.scheme in LOCAL_SCHEMES:
-            return ""
-        host = self.host
-        if "@" in host:
-            user, _, host = host.rpartition("@")
-            return f"{user.partition(':')[0]}@{host}"
-        return host or self.site or self.scheme
+        return endpoint_of(self.scheme, self.host, self.site)
 
     @property
     def shown(self) -> str:
@@ -200,6 +195,17 @@ class Location:
         path, query = self.path[:end], self.path[end:]
         separator = "" if path.endswith("/") else "/"
         return self.with_path(f"{path}{separator}{relative}{query}")
+
+
+@lru_cache(maxsize=256)
+def endpoint_of(scheme: str, host: str, site: str) -> str:
+    """What `Location.endpoint` is for these parts of one."""
+    if scheme in LOCAL_SCHEMES:
+        return ""
+    if "@" in host:
+        user, _, host = host.rpartition("@")
+        return f"{user.partition(':')[0]}@{host}"
+    return host or site or scheme
 
 
 class Login(NamedTuple):
@@ -264,15 +270,17 @@ def parse_location(
         _refuse_unwritable(url)
     if "\0" in url:
         raise ValueError("the URL contains a NUL")
+    if url.startswith("file:///") and "$" not in url:
+        # What most local files of most batches are. The rules below come to the same.
+        return Location(url, "file", "", _AFTER_FILE, intern(site), priority, intern(kind))
     after = url.find(":") + 1
     scheme, rule = _scheme(url[:after])
     if not scheme:
         return _bare(url, site, priority, kind, environment)
     slashes = url.startswith("//", after)
-    if rule is Rule.LOCAL:
-        text, problem = _expand(url, environment) if "$" in url else (url, "")
-        rooted = slashes and text.startswith("/", after + 2)
-        start = after + 2 if rooted else _local_start(text, after, slashes)
+    if scheme in LOCAL_SCHEMES:
+        text, problem = _expand(url, environment)
+        start = _local_start(text, after, slashes)
         return Location(text, scheme, "", start, intern(site), priority, intern(kind), problem)
     if not slashes:
         raise ValueError(f"the URL lacks // after {scheme}:")
@@ -400,17 +408,17 @@ def _network(url: str, scheme: str, begin: int) -> tuple[str, str, int]:
         found = _compiled(_AUTHORITY_END).search(url, begin)
         end = found.start() if found else len(url)
         authority = url[begin:end]
-    host = _authority(authority, plain_scheme(scheme) not in _HOSTLESS_URL_SCHEMES)
+    host = _authority(authority, scheme)
     if host is not authority and host != authority:
         url = url[:begin] + host + url[end:]
         end = begin + len(host)
-    if _compiled(_NOT_IN_URL).search(url, end) is not None:
+    if _compiled(_PLAIN_IN_URL).fullmatch(url, end) is None:
         url = url[:end] + _quoted_once(url[end:])
     return url, host, end
 
 
 @lru_cache(maxsize=1024)
-def _authority(text: str, required: bool) -> str:
+def _authority(text: str, scheme: str) -> str:
     """The authority `[user[:password]@]host[:port]` as it is sent. Raises ValueError if there is something else."""
     user, at, place = text.rpartition("@")
     match = _compiled(_HOST_AND_PORT).fullmatch(place)
@@ -420,7 +428,7 @@ def _authority(text: str, required: bool) -> str:
             "in a user name or password, write / as %2F, ? as %3F and # as %23"
         )
     host, port = match[1], match[2]
-    if required and not host:
+    if not host and plain_scheme(scheme) not in _HOSTLESS_URL_SCHEMES:
         raise ValueError("the URL names no host")
     if port and int(port[:6]) > 65535:
         raise ValueError("the port is above 65535")

@@ -48,10 +48,11 @@ def origin_of(url: str) -> tuple[Origin, str]:
     User, password and fragment are dropped: they are never sent as part of a target. Raises Unsupported.
     """
     end = url.find("/", _END_LEAST)
-    if end < 0 or "?" in (base := url[:end]) or "#" in base:
+    origin = _origin(url[:end]) if end > 0 else None
+    if origin is None:
+        # There is no path, or a query before the first slash.
         end = min((at for at in (url.find(mark, _END_LEAST) for mark in "/?#") if at >= 0), default=len(url))
-        base = url[:end]
-    origin = _origin(base)
+        origin = _origin(url[:end])
     if origin is None:
         raise _not_understood(url)
     target = url[end:]
@@ -69,9 +70,11 @@ def _not_understood(url: str) -> Unsupported:
 
 @lru_cache(maxsize=256)
 def _origin(base: str) -> Origin | None:
-    """The server of a URL that ends with its authority; None where it cannot be understood."""
+    """The server of a URL that ends with its authority; None where it ends behind that, or cannot be understood."""
     scheme, separator, authority = base.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
+        return None
+    if any(mark in authority for mark in "/?#"):
         return None
     # The last @ ends the user part: a password may hold one that nobody has encoded.
     authority = authority.rpartition("@")[2]

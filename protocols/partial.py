@@ -53,9 +53,9 @@ class Opened(NamedTuple):
 def open_partial(folder: str, token: str, mode: int, *, resume: bool = False) -> Opened:
     """A partial in `folder`: with `resume` perhaps an abandoned one with its bytes, else an empty one. Raises OSError.
 
-    `mode` is subject to the umask.
+    `folder` ends with a slash, or is empty. `mode` is subject to the umask.
     """
-    name = os.path.join(folder, f".wf-{token}.part")
+    name = f"{folder}.wf-{token}.part"
     for _ in range(_TRIES):
         try:
             descriptor = os.open(name, _CREATE, mode)
@@ -72,7 +72,7 @@ def open_partial(folder: str, token: str, mode: int, *, resume: bool = False) ->
         break
     # The destination's mark stays, so that a later run finds what this one may leave.
     own = os.urandom((16 - MARK_DIGITS) // 2).hex()
-    name = os.path.join(folder, f".wf-{token[:MARK_DIGITS]}{own}.part")
+    name = f"{folder}.wf-{token[:MARK_DIGITS]}{own}.part"
     descriptor = os.open(name, _CREATE, mode)
     _is_locked_by_us(descriptor, name)
     return Opened(descriptor, name, False)
@@ -156,7 +156,8 @@ def _still_names(descriptor: int, name: str) -> bool:
         there = os.lstat(name)
     except FileNotFoundError:
         return False
-    return os.path.samestat(there, os.fstat(descriptor))
+    ours = os.fstat(descriptor)
+    return ours.st_ino == there.st_ino and ours.st_dev == there.st_dev
 
 
 def partials_in(folder: str) -> list[str]:
@@ -261,7 +262,7 @@ class PartialWriter:
         try:
             # NFS and quotas report lost bytes at a close; the second descriptor keeps the lock.
             os.close(os.dup(descriptor))
-            size = os.fstat(descriptor).st_size
+            size = os.lseek(descriptor, 0, os.SEEK_END)  # as good as fstat, and a sixth of the work
             os.rename(self._partial, self._path)
         except OSError as error:
             raise self._failure(error, "publish") from error

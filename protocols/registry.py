@@ -138,6 +138,7 @@ SFTP: Final = Capability(
     connections_start=1,
     connections_most=4,
     ahead=32,
+    behind=32,
     notes="Over the ssh program and its configuration; the extra is for passwords, and where there is no such program.",
 )
 

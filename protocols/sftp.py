@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .contract import Reader, Store, Writer
     from .locations import Location
     from .sftp_ahead import Ahead
+    from .sftp_behind import Behind
+    from .sftp_sent import Sent
     from .sftp_wire import Wire
     from .values import Entry, Incoming, Part, Receipt, Token, Traits
 
@@ -46,6 +48,7 @@ class SftpStore:
         self._partials: dict[tuple[str, bytes], tuple[bytes, ...]] = {}
         self._legacy: Store | None = None
         self._ahead: Ahead | None = None
+        self._behind: Behind | None = None
         self._in_order: set[object] = set()
         """Accounts at servers that cannot write at any offset."""
 
@@ -70,6 +73,13 @@ class SftpStore:
             old = self._old_way()
             return old.open_read(location, start=start, length=length, version=version)
         return open_reader(wire, self._wires, path, start, length, version)
+
+    def send(self, location: Location, incoming: Incoming, view: memoryview) -> Sent | None:
+        if self._behind is None:
+            from .sftp_behind import Behind
+
+            self._behind = self._wires.holder = Behind(self._wires)
+        return self._behind.send(location, incoming, view)
 
     def open_write(self, location: Location, incoming: Incoming) -> Writer:
         path = path_of(location)
@@ -251,7 +261,7 @@ class SftpStore:
     def _with_wire(self, location: Location, purpose: str, doing: str, act: Callable[[Wire], T]) -> T:
         """What `act` returns; a Status that it raises is mapped."""
         what = f"cannot {doing} {shown_path(path_of(location))}"
-        wire = self._wires.take(location, purpose, what)
+        wire = self._wires.take_briefly(location, purpose, what)
         wire.about(what, Unreachable)
         try:
             return act(wire)
@@ -271,4 +281,6 @@ class SftpStore:
     def close(self) -> None:
         for digests in self._digests.values():
             digests.close()
+        if self._behind is not None:
+            self._behind.close()
         self._wires.close()

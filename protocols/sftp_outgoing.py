@@ -107,29 +107,36 @@ class Outgoing:
             self.handle = b""
 
     def refused(self, status: Status) -> TransferError:
-        """OpenSSH says `Failure` of a full disk; where it is asked, it tells how much is free."""
-        wire, what = self._wire, f"cannot write {shown_path(self._path)}"
-        error = error_of_status(status.code, status.message, what, wire.host)
-        if isinstance(error, ServerFault) and self._is_full():
-            return NoSpace(f"{what}: the disk of {wire.host} is full", host=wire.host)
-        return error
-
-    def _is_full(self) -> bool:
-        """No block or no file is free for this account (PROTOCOL of OpenSSH, section 4.4)."""
-        wire = self._wire
-        if _STATVFS not in wire.extensions:
-            return False
-        wire.forget(self._waiting)
+        self._wire.forget(self._waiting)
         self._waiting = set()
-        try:
-            packet = wire.call(EXTENDED, string(_STATVFS), string(self._name))
-        except (Status, TransferError):
-            return False
-        if packet.kind != EXTENDED_REPLY:
-            return False
-        fields = Fields(packet.body)
-        block, fragment, _, _, free, files, _, free_files = (fields.double() for _ in range(8))
-        return free * (fragment or block) < wire.block or (files > 0 and not free_files)
+        return write_error(self._wire, status, self._name, self._path)
+
+
+def write_error(wire: Wire, status: Status, name: bytes, path: bytes) -> TransferError:
+    """Why the file `name`, which messages call `path`, was not written. No answer but expected ones may be outstanding.
+
+    OpenSSH says `Failure` of a full disk; where it is asked, it tells how much is free.
+    """
+    what = f"cannot write {shown_path(path)}"
+    error = error_of_status(status.code, status.message, what, wire.host)
+    if isinstance(error, ServerFault) and _is_full(wire, name):
+        return NoSpace(f"{what}: the disk of {wire.host} is full", host=wire.host)
+    return error
+
+
+def _is_full(wire: Wire, name: bytes) -> bool:
+    """No block or no file is free for this account (PROTOCOL of OpenSSH, section 4.4)."""
+    if _STATVFS not in wire.extensions:
+        return False
+    try:
+        packet = wire.call(EXTENDED, string(_STATVFS), string(name))
+    except (Status, TransferError):
+        return False
+    if packet.kind != EXTENDED_REPLY:
+        return False
+    fields = Fields(packet.body)
+    block, fragment, _, _, free, files, _, free_files = (fields.double() for _ in range(8))
+    return free * (fragment or block) < wire.block or (files > 0 and not free_files)
 
 
 def read_at(wire: Wire, handle: bytes, offset: int, view: memoryview) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as Malformed
 
 from ..checksum.records import NamedTuple
 from .errors import ServerFault
@@ -36,13 +37,16 @@ ATTRS: Final = 105
 EXTENDED: Final = 200
 EXTENDED_REPLY: Final = 201
 
-OK: Final = 0
 EOF: Final = 1
 NO_SUCH_FILE: Final = 2
 FAILURE: Final = 4
 
 _LONG: Final = Struct(">I")
 _DOUBLE: Final = Struct(">Q")
+_USUAL: Final = Struct(">QIIIII")
+"""What follows the flags 0xF: size, user, group, permissions, and the times of the last access and change."""
+_OK: Final = bytes(4)
+"""SSH_FX_OK, with which the body of a status begins."""
 
 
 class Packet(NamedTuple):
@@ -88,18 +92,18 @@ class Fields:
         self._at = at
 
     def long(self) -> int:
-        return int(self._unpack(_LONG))
+        return self._unpack(_LONG)[0]
 
     def double(self) -> int:
-        return int(self._unpack(_DOUBLE))
+        return self._unpack(_DOUBLE)[0]
 
-    def _unpack(self, form: Struct) -> int:
-        at = self._at
-        if at + form.size > len(self._view):
-            raise senseless("a packet ends too early")
-        self._at = at + form.size
-        (value,) = form.unpack_from(self._view, at)
-        return int(value)
+    def _unpack(self, form: Struct) -> tuple[int, ...]:
+        try:
+            values = form.unpack_from(self._view, self._at)
+        except Malformed:
+            raise senseless("a packet ends too early") from None
+        self._at += form.size
+        return values
 
     def string(self) -> bytes:
         length = self.long()
@@ -112,6 +116,12 @@ class Fields:
     def attributes(self) -> Attributes:
         """Section 5 of the draft: flags say what follows."""
         flags = self.long()
+        if flags == 0xF:
+            size, _, _, mode, _, modified = self._unpack(_USUAL)
+            return Attributes(size, mode, modified)
+        return self._attributes(flags)
+
+    def _attributes(self, flags: int) -> Attributes:
         size = self.double() if flags & 1 else None
         if flags & 2:
             self.double()  # user and group
@@ -135,10 +145,10 @@ def raise_unless_ok(packet: Packet) -> None:
     """Raises Status for a status that is not OK, and ServerFault for what is no status."""
     if packet.kind != STATUS:
         raise senseless("another kind of answer than was asked for")
+    if packet.body[:4] == _OK:
+        return
     fields = Fields(packet.body)
     code = fields.long()
-    if code == OK:
-        return
     # Message and language are missing from some servers' answers.
     message = fields.string().decode("utf-8", "replace") if fields.left else ""
     raise Status(code, message)

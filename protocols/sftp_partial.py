@@ -62,8 +62,8 @@ class Partial(NamedTuple):
 def open_partial(wire: Wire, path: bytes, incoming: Incoming, suffix: bytes = b"part") -> Partial:
     """A partial beside the destination, whose folders are made. What is at the destination is looked at in the same
     round trip."""
-    folder, slash, _ = path.rpartition(b"/")
-    usual = b"%s%s.wf-%s.%s" % (folder, slash, incoming.token.encode("ascii"), suffix)
+    folder = path.rpartition(b"/")[0]
+    usual = name_beside(path, incoming.token, suffix)
     opened = _new_file(wire, usual, incoming.mode, wire.ask(LSTAT, string(path)), path)
     if isinstance(opened, Status) and opened.code == NO_SUCH_FILE and folder:
         make_folders(wire, folder)
@@ -77,7 +77,7 @@ def open_partial(wire: Wire, path: bytes, incoming: Incoming, suffix: bytes = b"
         found = _reopened(wire, usual, there, incoming.size)
         if found is not None:
             return found
-    other = b"%s%s.wf-%s.%s" % (folder, slash, os.urandom(8).hex().encode("ascii"), suffix)
+    other = name_beside(path, os.urandom(8).hex(), suffix)
     opened = _new_file(wire, other, incoming.mode)
     if isinstance(opened, Status):
         raise opened
@@ -87,6 +87,18 @@ def open_partial(wire: Wire, path: bytes, incoming: Incoming, suffix: bytes = b"
     return Partial(other, opened)
 
 
+def name_beside(path: bytes, token: str, suffix: bytes = b"part") -> bytes:
+    """The name of a partial of the destination `path`."""
+    folder, slash, _ = path.rpartition(b"/")
+    return b"%s%s.wf-%s.%s" % (folder, slash, token.encode("ascii"), suffix)
+
+
+def ask_for_new_file(wire: Wire, name: bytes, mode: int | None) -> int:
+    """The number of the request to open a file that must not be there yet. Without a mode it gets that of the account."""
+    attributes = number(0) if mode is None else number(4) + number(mode & 0o777)
+    return wire.ask(OPEN, string(name), number(_NEW_FILE), attributes)
+
+
 def _new_file(
     wire: Wire, name: bytes, mode: int | None, looking: int | None = None, path: bytes = b""
 ) -> bytes | Status:
@@ -94,14 +106,13 @@ def _new_file(
 
     `looking` is the number of a question about `path` that is under way: what is there must be replaceable.
     """
-    attributes = number(0) if mode is None else number(4) + number(mode & 0o777)
-    wire.ask(OPEN, string(name), number(_NEW_FILE), attributes)
+    ask_for_new_file(wire, name, mode)
     opened: bytes | Status = b""
     obstacle = ""
     for _ in range(1 if looking is None else 2):
         packet = wire.packet()
         if packet.number == looking:
-            obstacle = _obstacle(packet)
+            obstacle = obstacle_in(packet)
             continue
         try:
             opened = handle_of(packet)
@@ -115,8 +126,8 @@ def _new_file(
     return opened
 
 
-def _obstacle(packet: Packet) -> str:
-    """What cannot be replaced by a file; empty for files, links and what is not there."""
+def obstacle_in(packet: Packet) -> str:
+    """What, by the answer to a question about the destination, cannot be replaced by a file; empty for files, links and what is not there."""
     if packet.kind != ATTRS:
         return ""
     kind = stat.S_IFMT(Fields(packet.body).attributes().mode or 0)

@@ -159,8 +159,8 @@ class Wire:
         """Puts a request into the queue and returns its number. It is sent by `flush`, or before anything is waited
         for."""
         self._next = asked = (self._next + 1) & 0xFFFFFFFF
-        length = 5 + sum(map(len, fields))
-        self._out.append(_HEAD.pack(length, kind, asked) + b"".join(fields))
+        body = b"".join(fields)
+        self._out.append(_HEAD.pack(5 + len(body), kind, asked) + body)
         return asked
 
     def ask_to_read(self, handle: bytes, offset: int, count: int) -> int:
@@ -214,6 +214,9 @@ class Wire:
                     deadline = time.monotonic() + seconds
                 continue
             deadline = 0.0
+            if len(pieces) <= 64 and sent == sum(map(len, pieces)):
+                pieces.clear()
+                return
             while pieces and sent >= len(pieces[0]):
                 sent -= len(pieces.pop(0))
             if sent:
@@ -256,7 +259,18 @@ class Wire:
 
     def step(self) -> None:
         """Hands one answer that is expected to who takes it."""
-        packet = self._next_packet(0.0)
+        self._hand_over(self._next_packet(0.0))
+
+    def take_what_came(self) -> None:
+        """Hands the answers that are there already to those who expect them, without waiting. Nobody may wait for another one."""
+        self._take_in()
+        while (packet := self._whole()) is not None:
+            if packet.number in self._forgotten:
+                self._forgotten.discard(packet.number)
+            else:
+                self._hand_over(packet)
+
+    def _hand_over(self, packet: Packet) -> None:
         take = self._expected.pop(packet.number, None)
         if take is None:
             raise self.answered_nobody()

@@ -11,11 +11,20 @@ from .ssh_errors import NoSubsystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Protocol
 
     from .context import Context
     from .locations import Location
     from .ssh import Opener
+
+    class Holder(Protocol):
+        """Whoever keeps a conversation for longer than one file takes, though it could do without."""
+
+        wire: Wire | None
+
+        def hand_back(self) -> None:
+            """Gives the conversation back, with nothing on its way there. Never raises."""
+
 
 _IDLE_MOST: Final = 2
 """Conversations kept for one account: one that reads and one that writes."""
@@ -30,6 +39,7 @@ class Wires:
         self.connections = Connections(context)
         self._idle: dict[object, list[Wire]] = {}
         self._without: dict[object, NoSubsystem] = {}
+        self.holder: Holder | None = None
 
     def take(self, location: Location, purpose: str, doing: str, *, wanted: Wire | None = None) -> Wire:
         """A wire for the location, for one user until `give`. `doing` is for messages: `cannot ...`.
@@ -38,11 +48,32 @@ class Wires:
         """
         key, opener = self.connections.opener(location, purpose)
         wire = self._free(key, wanted, doing, writes=purpose == "write")
+        if wire is None and self._held(key) is not None:
+            assert self.holder is not None
+            self.holder.hand_back()
+            wire = self._free(key, wanted, doing, writes=purpose == "write")
         if wire is not None:
             return wire
         if key in self._without:
             raise self._without[key]
         return self._opened(key, opener, doing, self._context)
+
+    def take_briefly(self, location: Location, purpose: str, doing: str) -> Wire:
+        """As `take`, for requests whose answers are all taken before anything else happens: the one that is held will do."""
+        wire = self._held(self.connections.opener(location, purpose)[0])
+        if wire is not None and wire.usable:
+            wire.about(doing)
+            return wire
+        return self.take(location, purpose, doing)
+
+    def take_free(self, location: Location, doing: str) -> Wire | None:
+        """A wire that is there and on which nothing is on its way; None where a new one would have to be opened."""
+        return self._free(self.connections.opener(location, "write")[0], None, doing, writes=True)
+
+    def _held(self, key: object) -> Wire | None:
+        """The wire that somebody holds, if it serves this account."""
+        wire = self.holder.wire if self.holder is not None else None
+        return wire if wire is not None and wire.key == key else None
 
     def _free(self, key: object, wanted: Wire | None, doing: str, *, writes: bool) -> Wire | None:
         idle = self._idle.get(key, [])
@@ -54,10 +85,10 @@ class Wires:
             wire.close()
         return None
 
-    def serves(self, wire: Wire, location: Location) -> bool:
-        """Whether the location can be read over a wire that somebody has."""
+    def serves(self, wire: Wire, location: Location, purpose: str = "read") -> bool:
+        """Whether the location can be read, or written, over a wire that somebody has."""
         try:
-            return self.connections.opener(location, "read")[0] == wire.key
+            return self.connections.opener(location, purpose)[0] == wire.key
         except TransferError:
             return False
 
@@ -87,6 +118,8 @@ class Wires:
         return wire
 
     def give(self, wire: Wire) -> None:
+        if self.holder is not None and wire is self.holder.wire:
+            return
         idle = self._idle.setdefault(wire.key, [])
         if wire.broken or len(idle) >= _IDLE_MOST or wire.context is not self._context:
             wire.close()

@@ -166,32 +166,36 @@ def open_writer(wire: Wire, wires: Wires, location: Location, path: bytes, incom
 
 def publish(wire: Wire, partial: bytes, path: bytes) -> None:
     """Gives a partial that is complete its name."""
+    wire.about(f"cannot publish {shown_path(path)}", Unreachable)
+    try:
+        wire.answer(ask_to_rename(wire, partial, path))
+    except Status as status:
+        publish_otherwise(wire, partial, path, status)
+
+
+def ask_to_rename(wire: Wire, partial: bytes, path: bytes) -> int:
+    """The number of the request that gives a partial its name, in one step where the server knows that."""
+    if _POSIX_RENAME in wire.extensions:
+        return wire.ask(EXTENDED, string(_POSIX_RENAME), string(partial), string(path))
+    return wire.ask(RENAME, string(partial), string(path))
+
+
+def publish_otherwise(wire: Wire, partial: bytes, path: bytes, refusal: Status) -> None:
+    """Gives a partial its name after the plain way was refused, or raises what the refusal means."""
     what = f"cannot publish {shown_path(path)}"
     wire.about(what, Unreachable)
     try:
-        _rename(wire, partial, path)
+        there = attributes_of(wire, path, LSTAT)
+        if there is not None and stat.S_ISDIR(there.mode or 0):
+            raise in_the_way(path, "a folder")
+        if _POSIX_RENAME in wire.extensions or there is None or refusal.code not in (FAILURE, 11):
+            raise refusal
+        _exchange(wire, partial, path)
     except Status as status:
-        attributes = attributes_of(wire, path, LSTAT)
-        if attributes is not None and stat.S_ISDIR(attributes.mode or 0):
-            raise in_the_way(path, "a folder") from None
         if status.code == NO_SUCH_FILE:
             # Another process that goes on with the same copy has published or removed it.
             raise Broken(f"{what}: its partial file is gone", host=wire.host) from None
         raise error_of_status(status.code, status.message, what, wire.host) from None
-
-
-def _rename(wire: Wire, partial: bytes, path: bytes) -> None:
-    """Gives the partial its name. Raises Status."""
-    if _POSIX_RENAME in wire.extensions:
-        wire.call(EXTENDED, string(_POSIX_RENAME), string(partial), string(path))
-        return
-    try:
-        wire.call(RENAME, string(partial), string(path))
-    except Status as status:
-        there = attributes_of(wire, path, LSTAT)
-        if there is None or stat.S_ISDIR(there.mode or 0) or status.code not in (FAILURE, 11):
-            raise
-        _exchange(wire, partial, path)
 
 
 def _exchange(wire: Wire, partial: bytes, path: bytes) -> None:

@@ -1,7 +1,7 @@
 """AWS Signature Version 4 in header fields, for S3 ("Authenticating Requests: Using the Authorization Header").
 
 S3's rule differs from other services': the path is percent-encoded once and never normalised, so that `//`, `.` and
-`..` in a key stay. About 12 us a signature: the day's key and the second's time stamp are kept.
+`..` in a key stay. A few microseconds a signature: the day's key and the second's time stamp are kept.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from credentials_made import certificate, private, proxy
 EXPENSIVE = {
     *("argparse", "asyncio", "boto3", "botocore", "configparser", "dataclasses", "email", "google", "http"),
     *("importlib.metadata", "inspect", "keyring", "logging", "netrc", "paramiko", "requests", "secrets"),
-    *("socket", "ssl", "subprocess", "tempfile", "tomllib", "urllib.request"),
+    *("socket", "ssl", "subprocess", "tempfile", "tomllib", "typing", "urllib.request"),
 }
 
 

@@ -72,10 +72,10 @@ def test_an_expensive_import_would_be_noticed() -> None:
 COLD_START = {
     "checksum": "digest records",
     "protocols": "capability context errors file local_errors locations partial registry values",
-    "transfer": "accounting batch_command batch_errors batch_requests batch_schema batch_values batch_window batches cli command_words"
-    " concluding copying dispatch engine execution existing gates lanes logs options ordering outcomes plain_words planning pouring"
+    "transfer": "accounting batch_command batch_errors batch_requests batch_schema batch_values batch_window batches cli"
+    " concluding copying dispatch engine execution gates lanes logs options ordering outcomes plain_words planning pouring"
     " publishing pump refusals requests resuming retries routes settings signals sinks staging summary surroundings"
-    " verification version waits work",
+    " verification waits work",
 }
 """Our modules that a copy of one local file needs. One more costs every job that moves one small file."""
 COLD_START_OF_OTHERS = {
@@ -85,15 +85,14 @@ COLD_START_OF_OTHERS = {
         "_sha256",
         "_collections",
         "_functools",
-        "_heapq",
         "_json",
         "_operator",
         "_weakrefset",
     ),
-    *("atexit", "binascii", "collections", "enum", "errno", "fcntl", "functools", "gc", "heapq"),
-    *("itertools", "keyword", "math", "mmap", "operator", "reprlib", "signal", "threading", "types"),
+    *("atexit", "collections", "enum", "errno", "fcntl", "functools", "gc", "itertools", "keyword"),
+    *("mmap", "operator", "reprlib", "threading", "types"),
 }
-"""Modules of the standard library that it needs beyond those of every start. No `re`, no `typing`, no `json`."""
+"""Modules of the standard library that it needs beyond those of every start. No `re`, no `typing`, no `json`, no `signal`."""
 
 
 def test_copying_one_local_file_loads_only_what_it_needs(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ class TestOrigins:
             ("http://[::1]:81/x", Origin(False, "::1", 81), "/x"),
             ("http://user:pa@ss@host?q", Origin(False, "host", 80), "/?q"),
             ("HTTPS://host:/x", Origin(True, "host", 443), "/x"),
+            ("http://host?next=@other/a", Origin(False, "host", 80), "/?next=@other/a"),
+            ("http://host#@other/a", Origin(False, "host", 80), "/"),
         ],
     )
     def test_a_url_is_taken_apart(self, url: str, origin: Origin, target: str) -> None:
@@ -74,6 +76,8 @@ class TestOrigins:
             "ftp://host/",
             "http:/host",
             "http://",
+            "http:///@host/a",
+            "http://?@host/a",
             "http://a b:c/",
             "http://host:99999/",
             "http://[::1/",

@@ -216,6 +216,12 @@ def test_no_request_is_split(target: str, name: str, value: str) -> None:
     assert head.count(b"\n") == head.count(b"\r\n") == len(lines) - 1
 
 
+def test_a_percent_sign_in_a_request_stands_for_itself() -> None:
+    fields = [("X-%s", "%d"), ("%%", "%(x)s")]
+    head = Request("GET", Origin(False, "a%25b", 80), "/%s%20", fields, None).head(None, "")
+    assert head.startswith(b"GET /%s%20 HTTP/1.1\r\nX-%s: %d\r\n%%: %(x)s\r\nHost: a%25b\r\n")
+
+
 @pytest.mark.parametrize("name", ["X-Host-Foo", "Ghost", "X-Forwarded-Host", "Old-User-Agent"])
 def test_a_field_that_only_sounds_like_ours_does_not_take_its_place(name: str) -> None:
     head = Request("GET", Origin(False, "host", 80), "/", [(name, "x")], None).head(None, "")

@@ -43,8 +43,6 @@ def run_batch(
     except ValueError as error:
         complain(str(error))
         return Exit.CONFIGURATION
-    gc.freeze()
-    gc.enable()
     for warning in batch.warnings:
         complain(f"warning: {warning}")
     credentials = LateCredentials(partial(_credentials, options, environment))
@@ -77,6 +75,7 @@ def _check_credentials(
     from .preflight import check_credentials
     from .preflight_report import as_json, as_text
 
+    gc.enable()
     found = check_credentials(
         made,
         options.online,
@@ -101,6 +100,9 @@ def execute(
     from .execution import run
     from .signals import stopping_on_signals
 
+    # What has been made so far stays: the batch, the plan and all that was imported.
+    gc.freeze()
+    gc.enable()
     with stopping_on_signals(stop):
         return run(made, sinks=sinks, credentials=credentials, environment=environment, stop=stop).exit
 

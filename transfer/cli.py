@@ -91,10 +91,10 @@ def _flushed(code: int) -> int:
 
 
 def _batch(words: list[str]) -> int:
+    # What is made until the run begins stays: looking for garbage among it would find none.
+    gc.disable()
     import threading
 
-    # What is made until the batch has been planned stays: looking for garbage among it would find none.
-    gc.disable()
     from .batch_command import run_batch
     from .logs import complain
     from .options import batch_parser, log_everything, plain_options, settings_from

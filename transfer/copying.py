@@ -16,14 +16,13 @@ from ..protocols.errors import (
     Unsupported,
     Unverified,
 )
-from .existing import already_there
 from .planning import decision
 from .pouring import Pour, pour
 from .publishing import is_stream, publish, verified_further
 from .pump import Hashing, pump
 from .requests import Transfer
 from .routes import Route
-from .settings import Evidence
+from .settings import Evidence, Existing
 from .verification import compare_digests, compare_size
 from .work import Again, Copied, Handed, Sent, Spool
 
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
     from ..checksum.digest import Digest
     from ..protocols.contract import Linker
     from ..protocols.locations import Location
-    from .parting import Parting
     from .staging import SpoolBudget
-    from .work import Work, Worker
+    from .work import SharedFile, Work, Worker
 
 _SPOOL_FULL_WAIT = 0.2
 """Seconds until a first leg asks again for room in the spool."""
@@ -46,17 +44,23 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
     assert isinstance(transfer, Transfer)
     if transfer.verify_remote and transfer.expected is None:
         raise nothing_to_verify()
-    if work.spool is None and _may_be_tree(work, worker):
-        from .trees import copy_tree, trees_of
-
-        trees = trees_of(work, worker)
-        if trees != (None, None):
-            return copy_tree(transfer, work, worker, budget, trees)
+    assert work.replica is not None
+    ends = worker.ends(work.replica.scheme, work.destination.scheme)
     if work.spool is None:
-        present = already_there(transfer, work, worker)
-        if present is not None:
-            return present
-        _stage_what_can_be_read_once(work, worker)
+        if ends.trees:
+            from .trees import copy_tree, trees_of
+
+            trees = trees_of(work, worker)
+            if trees != (None, None):
+                return copy_tree(transfer, work, worker, budget, trees)
+        if ends.existing is not Existing.OVERWRITE:
+            from .existing import already_there
+
+            present = already_there(transfer, work, worker)
+            if present is not None:
+                return present
+        if ends.destination.write_needs_size:
+            _stage_what_can_be_read_once(work, worker)
     route = route_of(work, worker)
     if route is Route.THIRD_PARTY:
         from .service_copy import copy_by_service
@@ -73,12 +77,6 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
     return _verified_stream(transfer, work, worker, route)
 
 
-def _may_be_tree(work: Work, worker: Worker) -> bool:
-    """One end can stand for a whole folder."""
-    ends = (work.replica, work.destination)
-    return any(end is not None and not end.is_local and worker.can(end).trees for end in ends)
-
-
 def _onto_stream(
     transfer: Transfer, work: Work, worker: Worker, route: Route
 ) -> Copied | Again | Handed | Sent:
@@ -90,8 +88,7 @@ def _onto_stream(
 
 def _stage_what_can_be_read_once(work: Work, worker: Worker) -> None:
     """A FIFO's size is known when it has been read, and then it is empty: it goes to the spool in the first attempt."""
-    if not worker.can(work.destination).write_needs_size or work.source is None:
-        return
+    assert work.source is not None
     work.stage = work.stage or is_stream(work.source, worker)
 
 
@@ -118,10 +115,12 @@ def route_of(work: Work, worker: Worker) -> Route:
     return route
 
 
-def share(parting: Parting, worker: Worker) -> Copied | Handed:
-    """A share of a large file that another worker began; the last one brings the copy."""
-    from .parting import help_with
+def share(parting: SharedFile, worker: Worker) -> Copied | Handed:
+    """A share of a large file that another worker began; the last one brings the copy, unless it is from the spool."""
+    from .parting import Parting, help_with
 
+    if not isinstance(parting, Parting):
+        return parting.help(worker)
     copied = help_with(parting, worker)
     if isinstance(copied, Handed):
         return copied

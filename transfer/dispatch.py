@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from ..protocols.errors import TransferError
     from .lanes import Item, Key
-    from .parting import Parting
     from .planning import Plan
     from .requests import Request
+    from .work import SharedFile
 
 _LOGINS: Final = 5
 """As many times as long as a login takes, work must last for another one to be worth it."""
@@ -90,10 +90,10 @@ class Dispatcher:
                 self._queue(key_of(work), work)
             self._wake()
 
-    def invite(self, key: Key, parting: Parting) -> None:
+    def invite(self, key: Key, shared: SharedFile) -> None:
         """Asks one more worker to help with a large file, when it has nothing else to do in that lane."""
         with self._lock:
-            self._queue(key, parting)
+            self._queue(key, shared)
             self._wake()
 
     def finish(self) -> None:
@@ -135,7 +135,7 @@ class Dispatcher:
                 self._idle -= 1
         return None
 
-    def next(self, entry: Entry) -> Work | Task | Parting | None:
+    def next(self, entry: Entry) -> Work | Task | SharedFile | None:
         """The next request of the lane; None when the worker must leave it."""
         lane = entry.lane
         if self._stop.is_set() or self._others_are_due(entry, time.monotonic()):
@@ -338,7 +338,9 @@ class Dispatcher:
     def _queue(self, key: Key, item: Item) -> None:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, alone=self._has_service(key), ahead=self._ahead(key), behind=self._is_sent_behind(key))
+            lane = self._lanes[key] = Lane(
+                key, alone=self._has_service(key), ahead=self._ahead(key), behind=self._is_sent_behind(key)
+            )
         if not lane.queue and lane not in self._rotation:
             self._rotation.append(lane)
         lane.queue.append(item)

@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .lanes import Entry
     from .managing import Managing
-    from .parting import Parting
     from .planning import Plan
     from .requests import Request
     from .retries import Move
     from .sending import Sending
     from .surroundings import CredentialSource
     from .throttle import Throttle
+    from .work import SharedFile
 
 
 SMALL: Final = 256 << 10
@@ -251,7 +251,7 @@ class Engine:
         return progressed, told
 
     def _attempt(
-        self, worker: Worker, work: Work, key: tuple[str, str], parting: Parting | None = None
+        self, worker: Worker, work: Work, key: tuple[str, str], parting: SharedFile | None = None
     ) -> None:
         """One attempt, or with `parting` a share of one that another worker began."""
         worker.meter.finished += worker.meter.moved

@@ -210,7 +210,8 @@ class _Run:
         if self._engine_failed:
             return  # nothing more is started
         released = self._ordering.ended(outcome.request, outcome.error, ok=outcome.status is Status.DONE)
-        self._settle(released)
+        if released.ready or released.skipped:
+            self._settle(released)
 
     def _settle(self, released: Released) -> None:
         """Queues what may start and gives what never will its outcome, as often as that releases more."""

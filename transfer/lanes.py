@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
+from ..protocols.locations import LOCAL_SCHEMES, endpoint_of
 from .requests import Transfer
 from .work import Task, Work
 
@@ -12,19 +14,24 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..protocols.locations import Location
-    from .parting import Parting
     from .planning import Plan
     from .requests import Request
+    from .work import SharedFile
 
     Key = tuple[str, str]
-    Item: TypeAlias = Request | Work | Task | Parting
+    Item: TypeAlias = Request | Work | Task | SharedFile
 
 
 def gate_key(location: Location | None) -> str:
     """Names the gate that requests at this location pass; all local files share the empty one."""
-    if location is None or location.is_local:
+    if location is None or location.scheme in LOCAL_SCHEMES:
         return ""
-    return f"{location.scheme}://{location.endpoint}"
+    return _gate_name(location.scheme, location.host, location.site)
+
+
+@lru_cache(maxsize=256)
+def _gate_name(scheme: str, host: str, site: str) -> str:
+    return f"{scheme}://{endpoint_of(scheme, host, site)}"
 
 
 def gates_of(key: Key) -> tuple[str, ...]:

@@ -56,8 +56,10 @@ MORE: Final = {
     "service tells, or which is read). Where they are the same nothing is moved, and the request is done (route "
     "`present`). Where they differ `update` overwrites, and `verify` fails with `exists`. `fail` fails with `exists` "
     "whatever is there. Time stamps are never compared.",
-    "--stage": "By default bytes between two services stream through memory, or the service copies by itself. With this option the "
-    "first is read to its end and verified before the second is opened. Spool files are in $TMPDIR, 16 GiB of them at most.",
+    "--stage": "By default bytes between two services stream through memory, or the service copies by itself. With this option they "
+    "take the way of a spool file: the source is read once, however often the destination fails, and nothing is published before the whole is "
+    "verified. A file of 32 MiB or more is sent on while it still comes, to destinations that take it in several requests or in a session (S3, "
+    "Google Cloud Storage, SFTP, XRootD); others are opened when it is there and verified. Spool files are in $TMPDIR, 16 GiB of them at most.",
     "--deadline": "A duration is of days, hours, minutes and seconds (1d, 2h, 10m, 1h30m, 90 or 90s) from now; a time is "
     "ISO 8601 (2030-01-31T12:00, local unless it names a zone), or seconds since 1970. At that moment what is not finished "
     "is stopped in order, as by SIGTERM, and the exit code is 75. Default: $SLURM_JOB_END_TIME, or none.",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from ..checksum.records import NamedTuple
+from ..checksum.records import NamedTuple, StrEnum
 from .settings import Evidence
 
 TYPE_CHECKING = False

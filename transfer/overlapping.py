@@ -20,6 +20,7 @@ from ..checksum.digest import Hashes
 from ..protocols.capability import Publish
 from ..protocols.errors import Broken, End, Stopped, TransferError, from_oserror
 from ..protocols.values import Incoming
+from .overlapping_parts import SpoolParts, SpoolPartsWriter, opened_parts
 from .publishing import after_cut, publish
 from .pump import Limits, pump
 from .resuming import token_of
@@ -28,15 +29,15 @@ from .verification import compare_digests
 from .work import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from ..checksum.digest import Digest
     from ..protocols.capability import Capability
     from ..protocols.contract import Reader, Writer
-    from ..protocols.locations import Location
-    from ..protocols.values import Receipt
+    from ..protocols.values import Receipt, Token
     from .requests import Transfer
-    from .work import Copied, Spool, Work
+    from .work import Copied, Crew, Spool, Work
 
 LEAST: Final = 32 << 20
 """Bytes of a file for which a second thread is worth its while."""
@@ -52,7 +53,7 @@ class SecondLeg:
         self._work = work
         self._worker = worker
         self._thread: threading.Thread | None = None
-        self._leg: _Leg | None = None
+        self._leg: Leg | None = None
 
     def behind(self, writer: Writer, reader: Reader) -> Writer:
         """Takes the spool file's new writer, and begins where it may: the first leg writes to what it returns."""
@@ -63,7 +64,7 @@ class SecondLeg:
         except OSError:
             return writer
         worker, run = self._worker, self._worker.limits.stop
-        leg = _Leg(self._work.destination, _second_of(worker), run, self._incoming(reader), descriptor)
+        leg = Leg(self._work, _second_of(worker), worker.crew, run, self._incoming(reader), descriptor)
         thread = threading.Thread(target=leg.run, daemon=True)
         try:
             thread.start()
@@ -113,7 +114,7 @@ class SecondLeg:
         self._worker.meter.finished += leg.worker.meter.moved
         leg.worker.meter.moved = 0
 
-    def _join(self, leg: _Leg) -> None:
+    def _join(self, leg: Leg) -> None:
         """Waits for the second leg, and passes on to it that the run was stopped."""
         assert self._thread is not None
         while self._thread.is_alive():
@@ -138,13 +139,14 @@ def _second_of(worker: Worker) -> Worker:
     return worker.second
 
 
-class _Leg:
+class Leg:
     """What both threads know. `frontier`, `spool` and `cancelled` are the first one's to set, the outcome the second one's."""
 
     def __init__(
         self,
-        destination: Location,
+        work: Work,
         worker: Worker,
+        crew: Crew | None,
         run: threading.Event,
         incoming: Incoming,
         descriptor: int,
@@ -154,34 +156,37 @@ class _Leg:
         self.copied: Copied | None = None
         self.error: BaseException | None = None
         self.cancelled = False
-        self._destination = destination
+        self._work = work
+        self._destination = work.destination
+        self._crew = crew
         self._run_stop = run
         self._incoming = incoming
         self._descriptor = descriptor
-        self._frontier = 0
+        self.frontier = 0
         """Bytes in the spool file."""
         self._spool: Spool | None = None
         """What the first leg has verified."""
         self._changed = threading.Condition()
+        self._began = time.time()
 
     # --- the first leg's thread
 
     def wrote(self, count: int) -> None:
         with self._changed:
-            self._frontier += count
-            self._changed.notify()
+            self.frontier += count
+            self._changed.notify_all()
 
     def release(self, spool: Spool) -> None:
         """The whole file is there, and right."""
         with self._changed:
             self._spool = spool
-            self._changed.notify()
+            self._changed.notify_all()
 
     def cancel(self) -> None:
         with self._changed:
             self.cancelled = True
             self.worker.limits.stop.set()
-            self._changed.notify()
+            self._changed.notify_all()
 
     # --- the second leg's thread
 
@@ -195,24 +200,37 @@ class _Leg:
             os.close(self._descriptor)
 
     def _poured(self) -> Copied:
-        worker, began = self.worker, time.time()
-        size = self._incoming.size or 0
-        reader = _SpoolReader(self, self._descriptor, size, worker.context.view)
-        view = reader.read()
+        # A source that does not begin to come is nothing to the destination.
+        self._wait(len(self.worker.context.view))
+        token = opened_parts(self._destination, self._incoming, self.worker)
+        return self._in_one_stream() if token is None else self._in_parts(token)
+
+    def _in_parts(self, token: Token) -> Copied:
+        parts = SpoolParts(self, self._work, token, self._crew)
+        writer = SpoolPartsWriter(parts, self.worker)
+        try:
+            parts.send(self.worker)
+        except BaseException:
+            writer.abort()
+            raise
+        return self._published(writer, ())
+
+    def _in_one_stream(self) -> Copied:
+        worker, size = self.worker, self._incoming.size or 0
+        reader = _SpoolReader(self, size, worker.context.view)
         writer = self._open()
         try:
             # Behind the frontier lies what the first leg has just hashed: only what it does not know is computed here.
             hashing = Hashes(writer.algorithms)
-            pump(reader, view, writer, hashing, worker.limits, worker.meter)
-            spool, further = self._whole(), hashing.digests()
+            pump(reader, reader.read(), writer, hashing, worker.limits, worker.meter)
+            further, spool = hashing.digests(), self._whole()
             compare_digests(spool.digests, further, spool.location)
         except BaseException as error:
             writer.abort()
             if isinstance(error, TransferError):
-                after_cut(error, self._destination, worker, began, worker.meter.moved)
+                after_cut(error, self._destination, worker, self._began, worker.meter.moved)
             raise
-        digests = tuple(dict.fromkeys((*spool.digests, *further)))
-        return publish(self._destination, worker, writer, size, digests, began, checked=spool.checked)
+        return self._published(writer, further)
 
     def _open(self) -> Writer:
         try:
@@ -220,19 +238,53 @@ class _Leg:
         except TransferError as error:
             raise error.at(End.DESTINATION, "open destination") from error.__cause__
 
+    def _published(self, writer: Writer, further: tuple[Digest, ...]) -> Copied:
+        spool, size = self._whole(), self._incoming.size or 0
+        digests = tuple(dict.fromkeys((*spool.digests, *further)))
+        return publish(
+            self._destination, self.worker, writer, size, digests, self._began, checked=spool.checked
+        )
+
     def _whole(self) -> Spool:
         assert self._spool is not None, "the last bytes were lent too early"
         return self._spool
 
-    def wait(self, end: int) -> None:
-        """Returns when the bytes before `end` may be read. Raises Stopped."""
-        last = end == self._incoming.size
+    # --- the second leg's threads
+
+    def read(self, offset: int, view: memoryview) -> None:
+        """Fills `view` with the file's bytes from `offset` on, as soon as they may be read. Raises Stopped."""
+        self._wait(offset + len(view))
+        try:
+            while view:
+                count = os.preadv(self._descriptor, [view], offset)
+                if not count:
+                    raise Broken("the spool file became shorter", end=End.SOURCE, step="read")
+                offset, view = offset + count, view[count:]
+        except OSError as error:
+            raise from_oserror(error, "reading the spool file").at(End.SOURCE, "read") from error
+
+    def has(self, end: int) -> bool:
+        """Whether the bytes before `end` may be read."""
+        return self.frontier >= end and (self._spool is not None or end != self._incoming.size)
+
+    def _wait(self, end: int) -> None:
         with self._changed:
             while not (self.cancelled or self._run_stop.is_set()):
-                if self._frontier >= end and (self._spool is not None or not last):
+                if self.has(end):
                     return
                 self._changed.wait(_TICK)
         raise Stopped("the run was stopped", end=End.NEITHER, step="read")
+
+    def look(self) -> None:
+        """Whoever is in a `pause` looks whether it is over."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def pause(self, while_so: Callable[[], bool]) -> None:
+        """Returns when that is no longer so; whoever changes it has others `look`."""
+        with self._changed:
+            while while_so():
+                self._changed.wait(_TICK)
 
 
 class _SpoolWriter:
@@ -240,7 +292,7 @@ class _SpoolWriter:
 
     descriptor: int | None = None  # so that every byte passes here
 
-    def __init__(self, writer: Writer, leg: _Leg) -> None:
+    def __init__(self, writer: Writer, leg: Leg) -> None:
         self.algorithms = writer.algorithms
         self._writer = writer
         self._leg = leg
@@ -265,28 +317,20 @@ class _SpoolReader:
     mode: int | None = None
     descriptor: int | None = None
 
-    def __init__(self, leg: _Leg, descriptor: int, size: int, view: memoryview) -> None:
+    def __init__(self, leg: Leg, size: int, view: memoryview) -> None:
         self.size: int | None = size
         self._leg = leg
-        self._descriptor = descriptor
         self._left = size
         self._offset = 0
         self._view = view
 
     def read(self) -> memoryview:
         view = self._view[: self._left]
-        if not view:
-            return view
-        self._leg.wait(self._offset + len(view))
-        try:
-            count = os.preadv(self._descriptor, [view], self._offset)
-        except OSError as error:
-            raise from_oserror(error, "reading the spool file") from error
-        if not count:
-            raise Broken("the spool file became shorter while it was read")
-        self._offset += count
-        self._left -= count
-        return view[:count]
+        if view:
+            self._leg.read(self._offset, view)
+        self._offset += len(view)
+        self._left -= len(view)
+        return view
 
     def close(self) -> None:
         """Nothing of its own is open."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..protocols.contract import Parts, Reader
     from ..protocols.locations import Location
     from ..protocols.values import Incoming, Part, Token
+    from .planning import Plan
     from .pouring import Pour
     from .work import Work, Worker
 
@@ -37,10 +38,10 @@ class Opened(NamedTuple):
     """The source was read to find out: what a reader had lent before is no longer in the worker's buffer."""
 
 
-def part_size(job: Pour, size: int) -> int:
+def part_bytes(destination: Location, size: int, plan: Plan) -> int:
     """Bytes of a part; 0 where the destination cannot take so many bytes in parts."""
-    can = capability_of(job.worker.plan, job.destination)
-    part = max(job.worker.plan.settings.part_bytes, can.part_minimum)
+    can = capability_of(plan, destination)
+    part = max(plan.settings.part_bytes, can.part_minimum)
     if can.parts_most:
         least = -(-size // can.parts_most)
         part = max(part, -(-least // (_MEBIBYTE)) * (_MEBIBYTE) if least > part else part)
@@ -55,7 +56,7 @@ def goes_in_parts(job: Pour, reader: Reader) -> bool:
     if not can_go_on(job.worker, job.source, reader):
         return False
     assert reader.size is not None
-    part = part_size(job, reader.size)
+    part = part_bytes(job.destination, reader.size, job.worker.plan)
     return 0 < 2 * part <= reader.size
 
 
@@ -75,7 +76,8 @@ def open_parts(job: Pour, reader: Reader) -> Opened | None:
 
 def _opened(job: Pour, reader: Reader, incoming: Incoming) -> Opened:
     """What `_known` does not find is looked for by the store, and begun where that finds nothing either."""
-    worker, part = job.worker, part_size(job, reader.size or 0)
+    worker = job.worker
+    part = part_bytes(job.destination, reader.size or 0, worker.plan)
     store, local = parts_of(worker, job.destination), capability_of(worker.plan, job.destination).local
     known = _known(job, store, incoming, part)
     if known is not None:

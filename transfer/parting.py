@@ -224,14 +224,14 @@ def _look_around(parting: Parting, worker: Worker, count: int) -> None:
     if limits.throttle is not None:
         limits.throttle.take(count)
     settings = worker.plan.settings
-    most = min(_streams_most(segments), settings.workers or STREAMS_MOST)
+    most = min(streams_most(segments), settings.workers or STREAMS_MOST)
     more = settings.streams - 1 - parting.invited if settings.streams else segments.wanted(most)
     if more > 0:
         _invite(parting, worker, more)
 
 
-def _streams_most(segments: Segments) -> int:
-    """Each stream of ordered parts holds one in memory."""
+def streams_most(segments: Segments) -> int:
+    """How many streams a file may have: each stream of ordered parts holds one in memory."""
     return min(STREAMS_MOST, max(2, _MEMORY // segments.token.part)) if segments.ordered else STREAMS_MOST
 
 

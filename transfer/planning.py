@@ -19,11 +19,13 @@ from .settings import Evidence, Existing, Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Final
 
     from ..protocols.capability import Capability
     from ..protocols.locations import Location
     from .requests import Batch, Request
 
+_POLICIES: Final = {policy.value: policy for policy in Existing}
 PHASES = 3
 """Directories, transfers, removes."""
 
@@ -98,6 +100,8 @@ def place_of(location: Location, folder: str = "") -> str:
     if not location.is_local:
         return f"{location.scheme}://{location.endpoint}/{location.path.strip('/')}"
     path = location.path
+    if path.startswith("/") and not ("//" in path or "/." in path or path.endswith("/")):
+        return path  # spelled like that already, as most are
     normal = posixpath.normpath(path if path.startswith("/") else posixpath.join(folder, path))
     # POSIX lets two leading slashes be special, and normpath keeps them. On Linux they are one.
     return "/" + normal.lstrip("/") if normal.startswith("/") else normal
@@ -142,7 +146,7 @@ def obstacle(plan: Plan, request: Request, location: Location) -> TransferError 
 
 
 def existing_policy(settings: Settings, destination_can: Capability) -> Existing:
-    return settings.existing or Existing(destination_can.existing)
+    return settings.existing or _POLICIES[destination_can.existing]
 
 
 def capability_of(plan: Plan, location: Location) -> Capability:

@@ -30,22 +30,21 @@ if TYPE_CHECKING:
 class Pour:
     """One stream from one source to one destination: what its steps share."""
 
-    __slots__ = (
-        "destination",
-        "expected",
-        "held",
-        "incoming",
-        "mark",
-        "peeked",
-        "private",
-        "reader",
-        "second",
-        "source",
-        "spliced",
-        "transfer",
-        "work",
-        "worker",
-    )
+    expected: tuple[Digest, ...] = ()
+    private = False
+    """The destination is a spool file."""
+    second: SecondLeg | None = None
+    """What may read the spool file while it is written."""
+    spliced = False
+    """Bytes of two different sources, or of two runs, were joined."""
+    peeked = False
+    """The first reader was opened for its first bytes only."""
+    incoming: Incoming | None = None
+    """What the destination was told."""
+    mark = ""
+    """`resuming.mark_of` the destination, once it was needed."""
+    held = 0
+    """Bytes that the destination had from an earlier run."""
 
     def __init__(self, transfer: Transfer, work: Work, worker: Worker, destination: Location) -> None:
         assert work.source is not None
@@ -54,21 +53,6 @@ class Pour:
         self.worker = worker
         self.source: Location = work.source
         self.destination = destination
-        self.expected: tuple[Digest, ...] = ()
-        self.private = False
-        """The destination is a spool file."""
-        self.second: SecondLeg | None = None
-        """What may read the spool file while it is written."""
-        self.spliced = False
-        """Bytes of two different sources, or of two runs, were joined."""
-        self.peeked = False
-        """The first reader was opened for its first bytes only."""
-        self.incoming: Incoming | None = None
-        """What the destination was told."""
-        self.mark = ""
-        """`resuming.mark_of` the destination, once it was needed."""
-        self.held = 0
-        """Bytes that the destination had from an earlier run."""
 
 
 def pour(job: Pour) -> Copied | Again | Handed | Sent:

@@ -12,6 +12,8 @@ from ..protocols.values import MARK_DIGITS, Incoming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from ..checksum.digest import Digest
     from ..protocols.contract import Reader, Resuming, ResumingWriter, Writer
     from ..protocols.locations import Location
@@ -21,9 +23,15 @@ if TYPE_CHECKING:
     from .work import Worker
 
 
+# The largest primes of as many hexadecimal digits. Remainders do where nothing is believed because of them: no library is
+# loaded for them, and a small file has no second digest computed.
+_MARKS: Final = 0xFFFFFD
+_RESTS: Final = 0xFFFFFFFFA9
+
+
 def mark_of(destination: Location) -> str:
     """What the tokens of all copies to this destination begin with."""
-    return _hexadecimal(destination.logical or destination.url)[:MARK_DIGITS]
+    return f"{_number_of(destination) % _MARKS:06x}"
 
 
 def token_of(
@@ -35,16 +43,24 @@ def token_of(
     """
     origin = source.logical or source.url
     text = f"{destination.logical or destination.url}\0{origin}\0{version}\0{transfer.expected}"
-    return (mark or mark_of(destination)) + _hexadecimal(text)[: 16 - MARK_DIGITS]
+    return (mark or mark_of(destination)) + sha256_of(_bytes(text)).hex()[: 16 - MARK_DIGITS]
+
+
+def _token_of_bytes(sha256: bytes, destination: Location) -> str:
+    """Names a copy of known bytes, which is written at once: nobody ever goes on with it."""
+    number = _number_of(destination)
+    return f"{number % _MARKS:06x}{(number ^ int.from_bytes(sha256, 'big')) % _RESTS:010x}"
 
 
 def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incoming:
     """What the destination is told of the bytes that come from `reader`."""
-    token = token_of(job.transfer, job.source, reader.version, job.destination, job.mark)
     mode = 0o600 if job.private else reader.mode
-    resume = sha256 is None and not job.private and can_go_on(job.worker, job.source, reader)
     expected = job.transfer.expected is not None and not job.private
-    return Incoming(reader.size, sha256, mode, token, resume, expected)
+    if sha256 is not None:
+        return Incoming(reader.size, sha256, mode, _token_of_bytes(sha256, job.destination), False, expected)
+    token = token_of(job.transfer, job.source, reader.version, job.destination, job.mark)
+    resume = not job.private and can_go_on(job.worker, job.source, reader)
+    return Incoming(reader.size, None, mode, token, resume, expected)
 
 
 def can_go_on(worker: Worker, source: Location, reader: Reader) -> bool:
@@ -121,5 +137,9 @@ def _vanished() -> TransferError:
     return Broken("the partial file became shorter while it was read", end=End.DESTINATION, step="read back")
 
 
-def _hexadecimal(text: str) -> str:
-    return sha256_of(text.encode("utf-8", "surrogatepass")).hex()
+def _number_of(destination: Location) -> int:
+    return int.from_bytes(_bytes(destination.logical or destination.url), "big")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

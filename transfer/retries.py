@@ -63,6 +63,16 @@ class Position(NamedTuple):
     round: int = 1
 
 
+_ONE_OF_EACH = Position(Replicas(1), Replicas(1))
+
+
+def first_position(sources: int, destinations: int) -> Position:
+    """Where a request with so many of both begins; without a source it counts as having one."""
+    if sources < 2 and destinations < 2:
+        return _ONE_OF_EACH
+    return Position(Replicas(max(1, sources)), Replicas(destinations))
+
+
 class Move(NamedTuple):
     """Go on at `position` after waiting for `delay` seconds."""
 

@@ -127,6 +127,11 @@ class Segments:
         with self._changed:
             return heapq.heappop(self._todo) if self._todo and self.error is None else None
 
+    @property
+    def left(self) -> int:
+        """Parts that nobody has."""
+        return len(self._todo)
+
     def finished(self, part: Part) -> None:
         with self._changed:
             self.done[part.number] = part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from ..checksum.records import NamedTuple
 from ..protocols.errors import TransferError, Undone
 from .concluding import defect_in

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
-from ..checksum.records import NamedTuple
+from ..checksum.records import NamedTuple, StrEnum
 
 
 class Existing(StrEnum):

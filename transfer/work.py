@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ..checksum.records import NamedTuple
 from ..protocols.registry import make_store
-from .planning import capability_of, ranked
+from .planning import capability_of, existing_policy, ranked
 from .pump import Meter
 from .requests import Transfer
-from .retries import Position, Replicas
+from .retries import first_position
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Protocol
+    from typing import Protocol, TypeAlias
 
     from ..checksum.digest import Digest
     from ..protocols.capability import Capability
@@ -23,18 +23,23 @@ if TYPE_CHECKING:
     from ..protocols.values import Entry, Group, Resolved, Token, Traits
     from .journal import Journal
     from .outcomes import Attempt
+    from .overlapping_parts import SpoolParts
     from .parting import Parting
     from .planning import Plan
     from .pump import Limits
     from .requests import Request
+    from .retries import Position
     from .routes import Route
     from .sending import Sending
-    from .settings import Evidence
+    from .settings import Evidence, Existing
+
+    SharedFile: TypeAlias = Parting | SpoolParts
+    """A large file that one worker has begun and others may help with."""
 
     class Crew(Protocol):
         """The other workers, as one of them sees them."""
 
-        def invite(self, key: tuple[str, str], parting: Parting) -> None: ...
+        def invite(self, key: tuple[str, str], shared: SharedFile) -> None: ...
         def answered(self, key: tuple[str, str]) -> object: ...
 
 
@@ -78,6 +83,16 @@ class Again(NamedTuple):
     seconds: float = 0.0
 
 
+class Ends(NamedTuple):
+    """What holds for all transfers between two schemes."""
+
+    source: Capability
+    destination: Capability
+    trees: bool
+    """One end can stand for a whole folder."""
+    existing: Existing
+
+
 class Unfinished(NamedTuple):
     """Parts that an earlier attempt or run left. `copy` is `resuming.token_of`; the parts with these `marks` are known to be right."""
 
@@ -96,33 +111,46 @@ class Handed(NamedTuple):
 
 
 class Work:
-    """One request from its first attempt to its outcome. Only the worker that holds it touches it."""
+    """One request from its first attempt to its outcome. Only the worker that holds it touches it.
 
-    __slots__ = (
-        "_position",
-        "_spool",
-        "ahead",
-        "announced",
-        "attempts",
-        "began",
-        "copied",
-        "crowded_out",
-        "destination",
-        "destinations",
-        "handle",
-        "no_service_copy",
-        "replica",
-        "request",
-        "singly",
-        "source",
-        "source_entry",
-        "sources",
-        "stage",
-        "told",
-        "told_before",
-        "traits",
-        "unfinished",
-    )
+    What most requests never need stays a default of the class: there is one of these for each of a million small files.
+    """
+
+    # Plain attributes, as they are asked for a dozen times a request; `position` and `spool` keep them right.
+    destination: Location
+    """Of the present attempt."""
+    replica: Location | None
+    """Where the present attempt began to read; None for mkdir and remove."""
+    source: Location | None
+    """The same, but the spool file once there is one."""
+    attempts: tuple[Attempt, ...] = ()
+    handle = ""
+    """Of a third-party copy under way."""
+    copied = 0
+    """Bytes that it has made, as far as it told after a step."""
+    source_entry: Entry | None = None
+    """What the source was when that copy began."""
+    no_service_copy = False
+    """The service refused to copy by itself."""
+    stage = False
+    """It turned out that the destination needs a spool file first."""
+    ahead: tuple[Location, ...] = ()
+    """What this worker will read from now on, this request's source first, if the source is to be told now."""
+    announced = False
+    """The source was told, or is told now, of this and others: their answers come one behind the other."""
+    told_before = False
+    """So how long the source takes to answer means nothing."""
+    singly = False
+    """It is not to be sent behind others: once that came to nothing."""
+    crowded_out = 0
+    """Attempts that a service refused while others of this run were there."""
+    unfinished: Unfinished | None = None
+    """Parts that the last attempt left for the next one."""
+    traits: Traits | None = None
+    """What the source told of itself, where that is to be kept (`keeping.py`)."""
+    told: dict[Location, Resolved] | None = None
+    """What a resolver said of the places it named."""
+    _spool: Spool | None = None
 
     def __init__(self, request: Request, seed: str, began: float) -> None:
         self.request = request
@@ -132,44 +160,9 @@ class Work:
         else:
             self.sources = ()
             self.destinations = (request.target,)
-        self._spool: Spool | None = None
-        # Plain attributes, as they are asked for a dozen times a request; the two properties below keep them right.
-        self.destination: Location
-        """Of the present attempt."""
-        self.replica: Location | None
-        """Where the present attempt began to read; None for mkdir and remove."""
-        self.source: Location | None
-        """The same, but the spool file once there is one."""
-        self.position = Position(Replicas(max(1, len(self.sources))), Replicas(len(self.destinations)))
+        self.position = first_position(len(self.sources), len(self.destinations))
         self.began = began
         """Monotonic seconds."""
-        self.attempts: tuple[Attempt, ...] = ()
-        self.handle = ""
-        """Of a third-party copy under way."""
-        self.copied = 0
-        """Bytes that it has made, as far as it told after a step."""
-        self.source_entry: Entry | None = None
-        """What the source was when that copy began."""
-        self.no_service_copy = False
-        """The service refused to copy by itself."""
-        self.stage = False
-        """It turned out that the destination needs a spool file first."""
-        self.ahead: tuple[Location, ...] = ()
-        """What this worker will read from now on, this request's source first, if the source is to be told now."""
-        self.announced = False
-        """The source was told, or is told now, of this and others: their answers come one behind the other."""
-        self.told_before = False
-        """So how long the source takes to answer means nothing."""
-        self.singly = False
-        """It is not to be sent behind others: once that came to nothing."""
-        self.crowded_out = 0
-        """Attempts that a service refused while others of this run were there."""
-        self.unfinished: Unfinished | None = None
-        """Parts that the last attempt left for the next one."""
-        self.traits: Traits | None = None
-        """What the source told of itself, where that is to be kept (`keeping.py`)."""
-        self.told: dict[Location, Resolved] | None = None
-        """What a resolver said of the places it named."""
 
     @property
     def position(self) -> Position:
@@ -283,6 +276,7 @@ class Worker:
         """What it has sent and was not told of yet, once there was any."""
         self._stores: dict[str, Store] = {}
         self._by_scheme: dict[str, tuple[Capability, Store]] = {}
+        self._ends: dict[tuple[str, str], Ends] = {}
 
     def _moved(self, count: int) -> None:
         self.meter.moved = count
@@ -300,6 +294,17 @@ class Worker:
         store = self._new_store(location)
         self._by_scheme[location.scheme] = (capability_of(self.plan, location), store)
         return store
+
+    def ends(self, source: str, destination: str) -> Ends:
+        """What holds for all transfers between two schemes that have no `obstacle`."""
+        found = self._ends.get((source, destination))
+        if found is None:
+            here, there = (self.plan.registry.capability(scheme) for scheme in (source, destination))
+            assert here is not None and there is not None, (source, destination)
+            trees = any(one.trees and not one.local for one in (here, there))
+            found = Ends(here, there, trees, existing_policy(self.plan.settings, there))
+            self._ends[source, destination] = found
+        return found
 
     def can(self, location: Location) -> Capability:
         """What the protocol of a location can do that has no `obstacle`."""
