@@ -48,16 +48,15 @@ else:
 
     def slow_constructor(name, fields, defaults):
         """The same for any number of fields: for wide types of which few are made, since those are slow to compile."""
+        names = frozenset(fields)
 
         def __new__(_cls, /, *values, **named):
-            values = [*values]
-            for field in fields[len(values) :]:
-                if field not in named and field not in defaults:
-                    raise TypeError(f"{name}.__new__() missing a required argument: {field!r}")
-                values.append(named.pop(field) if field in named else defaults[field])
-            if named or len(values) > len(fields):
-                raise TypeError(f"{name}.__new__() got too much: {', '.join(named) or len(values)}")
-            return new(_cls, values)
+            known = {**defaults, **dict(zip(fields, values, strict=False)), **named}
+            twice = named.keys() & fields[: len(values)]
+            if len(values) > len(fields) or known.keys() != names or twice:
+                wrong = ", ".join(twice or known.keys() ^ names) or f"{len(values)} values"
+                raise TypeError(f"{name}.__new__() takes each of its fields once, not {wrong}")
+            return new(_cls, map(known.__getitem__, fields))
 
         return __new__
 

@@ -176,12 +176,11 @@ class FileStore:
 
     def open_write(self, location: Location, incoming: Incoming) -> Writer:
         path = location.path
-        # No exception, which would cost as much as all else here. What this cannot tell from a name that is free fails when
-        # the file is published: soon enough where it is small.
-        if incoming.sha256 is not None and not os.access(path, os.F_OK):
-            return self._open_writer(path, incoming)
         try:
-            kind = stat.S_IFMT(os.lstat(path).st_mode)
+            # Without an exception, which costs as much as all else here. What `access` cannot tell from a name that is free
+            # fails when the file is published: soon enough where all of it is here.
+            free = incoming.sha256 is not None and not os.access(path, os.F_OK)
+            kind = stat.S_IFREG if free else stat.S_IFMT(os.lstat(path).st_mode)
         except FileNotFoundError:
             kind = stat.S_IFREG
         except (OSError, ValueError) as error:
@@ -215,7 +214,7 @@ class FileStore:
                 opened = open_partial(folder, incoming.token, mode)
         except (OSError, ValueError) as error:
             raise failure(error, "open a partial file for", path) from error
-        if incoming.resume:
+        if incoming.sha256 is None:
             # What is left of other versions of the source will never be gone on with.
             for stale in marked(self._partials_in(folder), incoming.token):
                 discard_abandoned(folder + stale)
@@ -234,7 +233,7 @@ class FileStore:
         return bool(there) and any(name.startswith(begin) for name in there)
 
     def open_parts(self, location: Location, incoming: Incoming, part: int) -> Token:
-        from .file_parts import begin
+        from .file_parts import begin, token_in_parts
 
         path, size = location.path, incoming.size
         try:
@@ -247,6 +246,7 @@ class FileStore:
             raise _in_the_way(path, "write")
         if kind not in (stat.S_IFREG, stat.S_IFLNK) or not size:
             raise Unsupported(f"cannot write {name_of(path)} in parts")
+        incoming = incoming._replace(token=token_in_parts(incoming.token))
         return begin(location, self._open_partial(path, incoming), size, part)
 
     def put_part(

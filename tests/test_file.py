@@ -20,6 +20,8 @@ from wf.protocols.values import Incoming
 
 TOKEN = "0123456789abcdef"
 LARGE = content(2 * BUFFER_BYTES + 3)
+STREAM, WHOLE = Incoming(), Incoming(1, b"\0" * 32)
+"""What a writer is told of bytes that are still to come, and of a small file that is here."""
 
 
 @pytest.fixture
@@ -169,10 +171,19 @@ def test_a_reader_tells_the_permission_bits(store: FileStore, tmp_path: Path) ->
     reader.close()
 
 
-def test_the_longest_possible_name_is_written(store: FileStore, tmp_path: Path) -> None:
-    written(store, at(tmp_path / ("n" * 255)), b"x")
+@pytest.mark.parametrize("incoming", [STREAM, WHOLE])
+def test_the_longest_possible_name_is_written(store: FileStore, tmp_path: Path, incoming: Incoming) -> None:
+    def write(name: str) -> None:
+        writer = store.open_write(at(tmp_path / name), incoming)
+        try:
+            writer.write(memoryview(b"x"))
+            writer.commit(())
+        finally:
+            writer.abort()
+
+    write("n" * 255)
     assert os.listdir(tmp_path) == ["n" * 255]
-    refused(lambda: written(store, at(tmp_path / ("n" * 256)), b"x"), LocalRefused)
+    refused(lambda: write("n" * 256), LocalRefused)
     assert os.listdir(tmp_path) == ["n" * 255]
 
 
@@ -186,7 +197,8 @@ def test_names_are_bytes(store: FileStore, tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_refused(store: FileStore, tmp_path: Path) -> None:
     location = at(tmp_path).below("lone-\ud800-surrogate")
     refused(lambda: store.open_read(location), LocalRefused)
-    refused(lambda: store.open_write(location, Incoming()), LocalRefused)
+    refused(lambda: store.open_write(location, STREAM), LocalRefused)
+    refused(lambda: store.open_write(location, WHOLE), LocalRefused)
     refused(lambda: store.stat(location), LocalRefused)
     refused(lambda: store.remove(location, recursive=False), LocalRefused)
     refused(lambda: store.make_directory(location), LocalRefused)
@@ -209,26 +221,36 @@ def test_relative_paths_are_relative_to_the_working_directory(
 # Destinations that are no plain files
 
 
-def test_a_link_at_the_destination_is_replaced(store: FileStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("incoming", [STREAM, WHOLE])
+def test_a_link_at_the_destination_is_replaced(store: FileStore, tmp_path: Path, incoming: Incoming) -> None:
     (tmp_path / "target").write_bytes(b"precious")
     for name, target in (("link", "target"), ("dangling", "absent")):
         (tmp_path / name).symlink_to(target)
-        written(store, at(tmp_path / name), b"new")
+        store.open_write(at(tmp_path / name), incoming).commit(())
         assert not (tmp_path / name).is_symlink()
     assert (tmp_path / "target").read_bytes() == b"precious"
     assert not (tmp_path / "absent").exists()
 
 
-def test_a_folder_or_what_looks_like_one_is_no_destination(store: FileStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("incoming", [STREAM, WHOLE])
+def test_a_folder_or_what_looks_like_one_is_no_destination(
+    store: FileStore, tmp_path: Path, incoming: Incoming
+) -> None:
     (tmp_path / "folder").mkdir()
     for path in ("folder", "folder/", "absent/", "folder/..", "folder/."):
-        refused(lambda path=path: store.open_write(at(f"{tmp_path}/{path}"), Incoming()), LocalRefused)
+        refused(lambda path=path: store.open_write(at(f"{tmp_path}/{path}"), incoming), LocalRefused)
     assert sorted(os.listdir(tmp_path)) == ["folder"]
 
 
-def test_below_a_file_nothing_can_be_written(store: FileStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("incoming", [STREAM, WHOLE])
+def test_below_a_file_nothing_can_be_written(store: FileStore, tmp_path: Path, incoming: Incoming) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    refused(lambda: store.open_write(at(tmp_path / "file" / "below"), Incoming()), LocalRefused)
+    refused(lambda: store.open_write(at(tmp_path / "file" / "below"), incoming), LocalRefused)
+
+
+def test_a_small_file_does_not_take_the_place_of_a_device(store: FileStore) -> None:
+    store.open_write(at("/dev/null"), WHOLE).commit(())
+    assert Path("/dev/null").is_char_device()
 
 
 def test_a_device_is_written_and_stays_one(store: FileStore) -> None:

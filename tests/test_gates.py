@@ -119,10 +119,19 @@ def test_an_endpoint_that_asks_for_too_much_patience_is_down(already_cooling: bo
     assert strike(gate, 100.1, retry_after=RETRY_AFTER_MOST + 1).down
 
 
-def test_success_forgets_strikes_and_restores_the_first_limit() -> None:
+def test_success_forgets_strikes_but_not_what_the_endpoint_bears() -> None:
     gate = succeeded(strike(fresh(4, 8, 3), 1.0))
 
-    assert (gate.strikes, gate.proven, gate.limit) == (0, True, 4)
+    assert (gate.strikes, gate.proven, gate.limit) == (0, True, 2)
+
+
+def test_an_endpoint_that_bears_one_request_is_not_given_two_after_each_answer() -> None:
+    gate, limits = fresh(2, 8, 3), []
+    for number in range(5):
+        gate = succeeded(strike(gate, 100.0 * number), 0.001)
+        limits.append(gate.limit)
+
+    assert limits == [1] * 5
 
 
 def test_the_first_answer_of_a_far_endpoint_lets_as_many_go_as_milliseconds_were_waited() -> None:

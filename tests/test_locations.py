@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import pytest
@@ -302,6 +303,26 @@ def test_every_scheme_has_a_rule(scheme: str, rule: Rule) -> None:
 def test_what_the_batch_says_beside_the_url_is_kept() -> None:
     location = parse_location("file:a", site="a-b", priority=-3, kind="docker")
     assert location == Location("file:a", "file", "", 5, "a-b", -3, "docker")
+
+
+def test_a_location_is_a_value() -> None:
+    one, same = (parse_location("s3://h/b/a", site="s", priority=2, kind="docker") for _ in range(2))
+
+    assert one == same and hash(one) == hash(same) and repr(one) == repr(same)
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert one._replace(priority=3) == parse_location("s3://h/b/a", site="s", priority=3, kind="docker")
+    changed = [{"url": "x"}, {"scheme": "x"}, {"host": "x"}, {"start": 1}, {"site": "x"}, {"priority": None}]
+    for change in [*changed, {"kind": ""}, {"problem": "x"}, {"logical": "x"}]:
+        assert one._replace(**change) != one, change
+
+
+@given(PATHS, st.sampled_from(["file", "symlink"]))
+def test_what_is_quick_for_most_local_files_is_right_for_all(path: str, scheme: str) -> None:
+    location = parse_location(f"{scheme}://{path}", site="s", priority=1, kind="k", environment={})
+
+    assert location == Location(
+        f"{scheme}://{path}", scheme, "", len(scheme) + 3, "s", 1, "k", location.problem
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from wf.protocols.locations import Location
 from wf.protocols.memory import MemoryServer
 from wf.protocols.registry import FILE, Registry
 from wf.transfer.ordering import Ordering
-from wf.transfer.planning import Plan, digest_strategy, explain, place_of, plan, ranked
+from wf.transfer.planning import Plan, digest_strategy, explain, place_of, plan, ranked, repeated
 from wf.transfer.requests import Batch, Remove, Request, Transfer
 from wf.transfer.routes import Route
 from wf.transfer.settings import Evidence, Settings
@@ -172,6 +172,11 @@ def test_places_on_different_services_differ() -> None:
 
 
 # --- priorities
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 20), max_size=60))
+def test_places_that_are_written_twice_are_found(hashes: list[int]) -> None:
+    assert repeated(hashes) == {value for value in hashes if hashes.count(value) > 1}
 
 
 def sources(*priorities: int | None) -> tuple[Location, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socketserver
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from runs import QUICK, Run, execute, streaming, transfer
 from wf.protocols import errors
 from wf.protocols.memory import FOREVER, Call, MemoryServer
+from wf.protocols.registry import HTTP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +137,69 @@ def test_a_server_that_refuses_everything_is_given_up(tmp_path: Path) -> None:
 
     assert done.exit == 75
     assert server.count("open_read") <= 20 * QUICK.rounds
+
+
+class _Crowd(socketserver.StreamRequestHandler):
+    """Serves so many connections, idle ones included, and turns further ones away."""
+
+    server: _Club
+
+    def handle(self) -> None:
+        club = self.server
+        with club.lock:
+            club.inside += 1
+            admitted = club.inside <= club.most
+        try:
+            while self._asked():
+                if not admitted:
+                    club.turned_away += 1
+                    self.wfile.write(
+                        b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                    )
+                    return
+                time.sleep(FAR)
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndata")
+        finally:
+            with club.lock:
+                club.inside -= 1
+
+    def _asked(self) -> bool:
+        line = self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return bool(line)
+
+
+class _Club(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, most: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Crowd)
+        self.most = most
+        self.lock = threading.Lock()
+        self.inside = self.turned_away = 0
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_idle_connections_are_given_up_where_connections_are_counted(most: int, tmp_path: Path) -> None:
+    with _Club(most) as club:
+        serving = threading.Thread(target=club.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{club.server_address[1]}"
+            requests = [transfer(n, f"{url}/{n}", tmp_path / str(n)) for n in range(80)]
+            done = execute(requests, HTTP, settings=QUICK)
+        finally:
+            club.shutdown()
+            serving.join()
+    assert done.exit == 0
+    assert club.turned_away, "the server was never asked for more than it bears: nothing was tested"
+
+
+def test_a_refusal_after_answers_to_others_is_about_the_pace_and_no_failure(tmp_path: Path) -> None:
+    """With one worker nobody else is there at the time; the last rounds come when nothing else is left."""
+    server = server_with(6)
+    server.fail("open_read", "/a/3", errors.Busy("429", retry_after=0.001), times=QUICK.rounds)
+    done = fetched(server, 6, tmp_path, workers=1)
+    assert done.exit == 0

@@ -14,7 +14,7 @@ from collections import deque
 from ..protocols.capability import Capability, Shape
 from . import gates
 from .gates import Gate
-from .lanes import Entry, Lane, first_key, gates_of, key_of, size_of, taken, with_choice
+from .lanes import Endpoints, Entry, Lane, first_key, gates_of, key_of, size_of, taken, with_choice
 from .requests import MakeDirectory, Remove, Transfer
 from .work import Task, Work
 
@@ -42,20 +42,16 @@ _UNKNOWN: Final = Capability("unknown", (), "")
 class Dispatcher:
     """The queue of one run. Safe for all threads."""
 
-    def __init__(self, plan: Plan, stop: threading.Event) -> None:
+    def __init__(self, plan: Plan, stop: threading.Event, endpoints: Endpoints | None = None) -> None:
         self._plan = plan
         self._stop = stop
+        self._endpoints = endpoints or Endpoints()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._lanes: dict[Key, Lane] = {}
         self._rotation: deque[Lane] = deque()
-        self._gates: dict[str, Gate] = {}
-        self._struck: dict[str, str] = {}
-        self._active: dict[str, int] = {}
-        self._answers: dict[str, int] = {}
-        """How many requests each endpoint has answered since its limit was last looked at."""
-        self._looked: dict[str, float] = {}
-        """When that was."""
+        self._gates, self._active = self._endpoints.gates, self._endpoints.active
+        self._answers, self._looked = self._endpoints.answers, self._endpoints.looked
         self._logins: dict[str, float] = {}
         """Seconds that another connection to an endpoint needs before it is of use."""
         self._heap: list[tuple[float, int, Work | Task]] = []
@@ -224,8 +220,8 @@ class Dispatcher:
             return False
         return len(self._rotation) > 1 or self._due <= now
 
-    def leave(self, entry: Entry) -> None:
-        """Gives the worker's places at both endpoints back."""
+    def leave(self, entry: Entry) -> bool:
+        """Gives the worker's places at both endpoints back. True if one of them wants to be left alone now."""
         with self._lock:
             entry.lane.queue.extendleft(reversed(entry.run))
             entry.run.clear()
@@ -236,14 +232,17 @@ class Dispatcher:
             if entry.lane.queue and entry.lane not in self._rotation:
                 self._rotation.append(entry.lane)
             self._wake()
+            now = time.monotonic()
+            return any(self._gate(name).cooling(now) for name in entry.lane.gates)
 
     def wanted(self) -> int:
         """How many more workers could start at once."""
         with self._lock:
             count = 0
             for lane in self._rotation:
-                room = min(self._gate(name).limit - self._active.get(name, 0) for name in lane.gates)
-                count += max(0, min(room, len(lane.queue)))
+                if lane.queue:
+                    room = min(self._room(name) for name in lane.gates)
+                    count += max(0, min(room, len(lane.queue)))
             return max(0, count - self._idle)
 
     # --- what was learnt about endpoints
@@ -259,7 +258,7 @@ class Dispatcher:
                 continue
             self._answers[name] = self._answers.get(name, 0) + 1
             if gate.strikes or not gate.proven or 0 < waited < gate.nearest:
-                with self._lock:
+                with self._lock, self._endpoints:
                     before = self._gate(name)
                     gate = gates.succeeded(before, waited)
                     if name in self._logins:
@@ -268,7 +267,7 @@ class Dispatcher:
                     more = more or self._gates[name].limit > before.limit
                     self._wake()
             elif not waited and gate.limit < gate.start:
-                with self._lock:
+                with self._lock, self._endpoints:
                     self._gates[name] = gates.widened(self._gate(name))
                     self._wake()
         return more
@@ -282,21 +281,22 @@ class Dispatcher:
 
     def adapt(self, now: float, *, idle: bool) -> None:
         """Call it a few times a second: lets endpoints have more requests if the processor was `idle`."""
-        with self._lock:
+        with self._lock, self._endpoints:
             for name in {name for lane in self._rotation if lane.queue for name in lane.gates}:
                 self._look_at(name, now, idle=idle)
             self._wake()
 
     def crowded(self, name: str) -> bool:
-        """Whether more than one request is at the endpoint, so that a refusal may be about their number."""
-        return self._active.get(name, 0) > 1
+        """Whether a refusal may be about the number or the pace of requests: others are at the endpoint, or were answered well
+        since the last strike."""
+        return self._endpoints.here(name) > 1 or self.gate(name).proven
 
     def strike(self, name: str, error: TransferError, began: float, pause: float | None = None) -> None:
         """The endpoint failed as such; `began` is when the attempt did, in monotonic seconds. `pause`: `gates.struck`."""
         if not name:
             return  # this machine's own files have no host that could cool
-        with self._lock:
-            self._struck[name] = error.what
+        with self._lock, self._endpoints:
+            self._endpoints.struck[name] = error.what
             now = time.monotonic()
             self._gates[name] = gates.struck(
                 self._gate(name), began=began, now=now, retry_after=error.retry_after, pause=pause
@@ -304,7 +304,7 @@ class Dispatcher:
 
     def last_error(self, name: str) -> str:
         """What the endpoint did when it was last struck, for people."""
-        return self._struck.get(name, "unknown")
+        return self._endpoints.struck.get(name, "unknown")
 
     def gate(self, name: str) -> Gate:
         with self._lock:
@@ -315,7 +315,7 @@ class Dispatcher:
     def _look_at(self, name: str, now: float, *, idle: bool) -> None:
         """Changes the limit of an endpoint for which requests wait, when each of its places has answered once."""
         gate, answers = self._gate(name), self._answers.get(name, 0)
-        if self._active.get(name, 0) < gate.limit:
+        if self._endpoints.here(name) < gate.limit:
             self._answers[name], self._looked[name] = 0, now
             return
         passed = now - self._looked.setdefault(name, now)
@@ -323,7 +323,7 @@ class Dispatcher:
             return
         rate = answers / passed
         gate = gates.shrunk(gate, rate)
-        grows = idle and not self._soon_over(name, rate)
+        grows = idle and not self._soon_over(name, rate / self._endpoints.processes)
         self._gates[name] = gates.grown(gate, now, rate) if grows else gate
         self._answers[name], self._looked[name] = 0, now
 
@@ -365,6 +365,10 @@ class Dispatcher:
 
     def _admit(self, lane: Lane, now: float) -> tuple[Entry | None, float | None]:
         """A stay in the lane, or None and when to ask again (None: when somebody leaves)."""
+        with self._endpoints:
+            return self._admitted(lane, now)
+
+    def _admitted(self, lane: Lane, now: float) -> tuple[Entry | None, float | None]:
         for name in lane.gates:
             gate = self._gate(name)
             if gate.cooling(now):
@@ -374,7 +378,7 @@ class Dispatcher:
                     lane.searched = gate.cooling_until
                     return Entry(lane, _NEVER, cooling=name), None
                 return None, gate.cooling_until
-            if self._active.get(name, 0) >= gate.limit:
+            if self._endpoints.room(name, gate) <= 0:
                 return None, None
         if lane.alone and lane.inside:
             return None, None
@@ -389,19 +393,25 @@ class Dispatcher:
         for name in lane.gates:
             gate = self._gates[name]
             # A success may have taken the strikes back, but not the time to leave the endpoint alone.
-            if self._active[name] > gate.limit or (gate.cooling_until and gate.cooling(time.monotonic())):
+            if self._endpoints.room(name, gate) < 0 or (gate.cooling_until and gate.cooling(time.monotonic())):
                 return False
         return True
+
+    def _room(self, name: str) -> int:
+        """How many more requests may go to an endpoint for which some wait."""
+        self._endpoints.wants(name)
+        return self._endpoints.room(name, self._gate(name))
 
     def _gate(self, name: str) -> Gate:
         gate = self._gates.get(name)
         if gate is None:
             scheme = name.partition(":")[0] or "file"
             capability = self._plan.registry.capability(scheme) or _UNKNOWN
-            most = capability.connections_most
-            gate = gates.fresh(capability.connections_start, most, self._plan.settings.rounds)
+            senders = self._endpoints.processes if name else 1
+            start, most = capability.connections_start, capability.connections_most
+            gate = gates.fresh(start, most, self._plan.settings.rounds, senders)
             if capability.ahead > 1:
                 # One alone finds out fastest how far away it is, and whether a line of requests will do.
-                gate = gate._replace(limit=1)
-            self._gates[name] = gate
+                gate = gate._replace(limit=min(most, senders))
+            gate = self._gates.setdefault(name, gate)
         return gate

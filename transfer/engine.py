@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from ..protocols.locations import Location
     from .journal import Journal
-    from .lanes import Entry
+    from .lanes import Endpoints, Entry
     from .managing import Managing
     from .planning import Plan
     from .requests import Request
@@ -71,13 +71,14 @@ class Engine:
         credentials: CredentialSource | None,
         environment: Mapping[str, str] | None,
         stop: threading.Event,
+        endpoints: Endpoints | None = None,
     ) -> None:
         settings = plan.settings
         self.plan = plan
         self.stop = stop
         self.why_stopped = "the run was stopped"
         self.log = Log()
-        self.dispatcher = Dispatcher(plan, stop)
+        self.dispatcher = Dispatcher(plan, stop, endpoints)
         self.finished: deque[Outcome] = deque()
         """Outcomes that the governing thread has not seen yet."""
         self.nudge = threading.Event()
@@ -122,7 +123,9 @@ class Engine:
                     if worker.sending is not None:
                         worker.sending.settle()
                 finally:
-                    self.dispatcher.leave(entry)
+                    if self.dispatcher.leave(entry):
+                        # Where connections are counted, idle ones take the places of those who come back.
+                        worker.disconnect(entry.lane.key)
                 self.nudge.set()
         except BaseException as error:  # noqa: BLE001 - a worker must never die silently
             # Nothing above may fail. If it does, the run ends instead of hanging.

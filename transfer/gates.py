@@ -52,6 +52,8 @@ class Gate(NamedTuple):
     """What the limit was halved to by the last strike; 0: there was none."""
     probed: float = 0.0
     """When the limit was last raised to or beyond `borne`."""
+    senders: int = 1
+    """Processes of the run, each of which can keep itself busy."""
 
     @property
     def down(self) -> bool:
@@ -61,9 +63,10 @@ class Gate(NamedTuple):
         return now < self.cooling_until
 
 
-def fresh(start: int, most: int, rounds: int) -> Gate:
+def fresh(start: int, most: int, rounds: int, senders: int = 1) -> Gate:
     """The gate of an endpoint nobody has asked yet. More rounds than usual keep it from counting as down sooner."""
-    return Gate(limit=start, start=start, most=most, strikes_to_down=max(DOWN_AFTER, rounds))
+    start = min(most, max(start, senders))
+    return Gate(limit=start, start=start, most=most, strikes_to_down=max(DOWN_AFTER, rounds), senders=senders)
 
 
 def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
@@ -75,19 +78,20 @@ def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
         gate = gate._replace(nearest=waited)
     if gate.proven and not gate.strikes:
         return gate
-    limit = max(gate.limit, min(gate.start, gate.most))
-    if waited >= FAR and not gate.borne:
-        limit = max(limit, min(gate.most, int(waited / WORK_PER_REQUEST)))
+    limit = gate.limit
+    if not gate.borne:
+        far = int(waited / WORK_PER_REQUEST) * gate.senders if waited >= FAR else 0
+        limit = max(limit, min(gate.most, max(gate.start, far)))
     return gate._replace(proven=True, strikes=0, limit=limit)
 
 
 def narrowed(gate: Gate) -> Gate:
-    """After a small request that was announced: near by, a line of requests keeps this machine busy alone.
+    """After a small request that was announced: near by, a line of requests keeps a process busy alone.
 
-    A second worker would only wait for the interpreter lock, and take it away.
+    Its second worker would only wait for the interpreter lock, and take it away.
     """
     near = gate.proven and not gate.borne and gate.limit <= gate.start and gate.nearest < FAR
-    return gate._replace(limit=1) if near else gate
+    return gate._replace(limit=min(gate.senders, gate.most)) if near else gate
 
 
 def widened(gate: Gate) -> Gate:

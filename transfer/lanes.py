@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..protocols.locations import Location
+    from .gates import Gate
     from .planning import Plan
     from .requests import Request
     from .work import SharedFile
@@ -80,6 +81,42 @@ class Lane:
         """When the last worker entered."""
         self.searched = 0.0
         """The end of the cooling for which requests with another choice were looked for."""
+
+
+class Endpoints:
+    """What the run knows of endpoints, by the names of their gates. This is all of it where a run has one process; `commons.py`
+    shares it between several. A gate changes inside `with` only."""
+
+    processes = 1
+    """That send requests."""
+
+    def __init__(self) -> None:
+        self.gates: dict[str, Gate] = {}
+        self.active: dict[str, int] = {}
+        """How many requests of this process are there."""
+        self.answers: dict[str, int] = {}
+        """How many requests each has answered since its limit was last looked at."""
+        self.looked: dict[str, float] = {}
+        """When that was."""
+        self.struck: dict[str, str] = {}
+        """What each did when it was last struck."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def here(self, name: str) -> int:
+        """How many requests of the run are there."""
+        return self.active.get(name, 0)
+
+    def room(self, name: str, gate: Gate) -> int:
+        """How many more this process may have there; below 0, so many are too many."""
+        return gate.limit - self.active.get(name, 0)
+
+    def wants(self, name: str) -> None:
+        """This process has requests for the endpoint; said a few times a second."""
 
 
 class Entry:

@@ -237,13 +237,13 @@ def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
         for destination in request.destinations:
             places[index] = hash(place_of(destination))
             index += 1
-    repeated = _repeated(places)
+    twice = repeated(places)
     last: dict[int, int] = {}
     chained: dict[int, tuple[int, ...]] = {}
     following = iter(places)
-    for request in written if repeated else ():
+    for request in written if twice else ():
         for _, place in zip(request.destinations, following, strict=False):
-            if place not in repeated:
+            if place not in twice:
                 continue
             before = last.get(place)
             if before is not None and before != request.number:
@@ -252,7 +252,7 @@ def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
     return chained
 
 
-def _repeated(values: Sequence[int]) -> set[int]:
+def repeated(values: Sequence[int]) -> set[int]:
     """The values that occur more than once. A set of all of them would be an eighth of the batch."""
     mask = (8 << len(values).bit_length()) - 1
     marked = bytearray(mask + 1)
@@ -263,11 +263,11 @@ def _repeated(values: Sequence[int]) -> set[int]:
             doubtful.add(mark)
         marked[mark] = 1
     once: set[int] = set()
-    repeated: set[int] = set()
+    twice: set[int] = set()
     for value in values if doubtful else ():
         if value & mask in doubtful:
-            (repeated if value in once else once).add(value)
-    return repeated
+            (twice if value in once else once).add(value)
+    return twice
 
 
 def _topological(requests: Sequence[Request], after: Mapping[int, tuple[int, ...]]) -> list[Request]:

@@ -46,7 +46,7 @@ def token_of(
     return (mark or mark_of(destination)) + sha256_of(_bytes(text)).hex()[: 16 - MARK_DIGITS]
 
 
-def _token_of_bytes(sha256: bytes, destination: Location) -> str:
+def token_of_bytes(sha256: bytes, destination: Location) -> str:
     """Names a copy of known bytes, which is written at once: nobody ever goes on with it."""
     number = _number_of(destination)
     return f"{number % _MARKS:06x}{(number ^ int.from_bytes(sha256, 'big')) % _RESTS:010x}"
@@ -57,7 +57,7 @@ def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incom
     mode = 0o600 if job.private else reader.mode
     expected = job.transfer.expected is not None and not job.private
     if sha256 is not None:
-        return Incoming(reader.size, sha256, mode, _token_of_bytes(sha256, job.destination), False, expected)
+        return Incoming(reader.size, sha256, mode, token_of_bytes(sha256, job.destination), False, expected)
     token = token_of(job.transfer, job.source, reader.version, job.destination, job.mark)
     resume = not job.private and can_go_on(job.worker, job.source, reader)
     return Incoming(reader.size, None, mode, token, resume, expected)

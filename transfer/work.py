@@ -319,14 +319,28 @@ class Worker:
             store = self._stores[capability.protocol] = make_store(capability, self.context)
         return store
 
+    def disconnect(self, key: tuple[str, str]) -> None:
+        """Ends the connections of the stores that serve a lane; they are made anew when they are needed."""
+        for name in filter(None, key):
+            found = self._by_scheme.get(name.partition(":")[0])
+            if found is None:
+                continue
+            self._end(self._stores.pop(found[0].protocol))
+            self._by_scheme = {
+                scheme: pair for scheme, pair in self._by_scheme.items() if pair[1] is not found[1]
+            }
+
     def close(self) -> None:
         """Ends all connections. A store that breaks its word and raises is logged; the others are closed all the same."""
         if self.second is not None:
             self.second.close()
         for store in self._stores.values():
-            try:
-                store.close()
-            except Exception as error:  # noqa: BLE001 - nothing may come of it after the work is done
-                self.context.log.debug("closing a store: %s", type(error).__name__)
+            self._end(store)
         self._stores.clear()
         self._by_scheme.clear()
+
+    def _end(self, store: Store) -> None:
+        try:
+            store.close()
+        except Exception as error:  # noqa: BLE001 - nothing may come of it after the work is done
+            self.context.log.debug("closing a store: %s", type(error).__name__)
