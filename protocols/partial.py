@@ -4,8 +4,8 @@ A partial is `.wf-<token>.part` beside its destination, so that the rename is on
 copy in a later process. Two processes may therefore want the same name; an exclusive lock decides, and who does
 not get it takes a random one. The lock is held until the rename is done: a partial that is not locked is abandoned.
 
-An abandoned partial can be gone on with. Its bytes are a beginning of the file if it is no longer than that; a longer one was
-written in parts (`file_parts.py`) and tells behind its last byte which of them are there.
+An abandoned partial can be gone on with: its bytes are a beginning of the file. One that is written in parts, which has holes,
+has another token (`file_parts.py`), so that the one is never taken for the other.
 """
 
 from __future__ import annotations
@@ -35,10 +35,6 @@ _INSPECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOC
 _AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _TRIES = 3
 _NAME = r"\.wf-[0-9a-f]{16}\.part"
-
-_MAGIC = b"wf-parts"
-TRAILER_HEAD = 16
-"""Bytes of the trailer before its first part: `_MAGIC` and the size of a part."""
 
 
 class Opened(NamedTuple):
@@ -162,13 +158,16 @@ def _still_names(descriptor: int, name: str) -> bool:
 
 def partials_in(folder: str) -> list[str]:
     """The names of all partials in a folder; none if it cannot be read."""
-    import re
-
     try:
         with os.scandir(folder or ".") as entries:
-            return [entry.name for entry in entries if re.fullmatch(_NAME, entry.name)]
+            named = [entry.name for entry in entries if entry.name.startswith(".wf-")]
     except OSError:
         return []
+    if not named:
+        return []
+    import re
+
+    return [name for name in named if re.fullmatch(_NAME, name)]
 
 
 def marked(names: list[str], token: str) -> list[str]:
@@ -177,38 +176,10 @@ def marked(names: list[str], token: str) -> list[str]:
     return [name for name in names if name.startswith(begin) and name[4:20] != token]
 
 
-# --- what a partial tells of itself
-
-
-def trailer(part: int, done: bytes) -> bytes:
-    """What is written behind the last byte of a file that is written in parts; a byte a part, 1 when it is there."""
-    return _MAGIC + part.to_bytes(8, "big") + done
-
-
-def parts_there(descriptor: int, size: int) -> tuple[int, bytes] | None:
-    """The size of a part, and a byte for each; None if this partial was not written in parts."""
-    length = os.fstat(descriptor).st_size
-    head = os.pread(descriptor, TRAILER_HEAD, size) if length > size else b""
-    if len(head) < TRAILER_HEAD or not head.startswith(_MAGIC):
-        return None
-    part = int.from_bytes(head[len(_MAGIC) :], "big")
-    count = -(-size // part) if part else 0
-    if not count or length != size + TRAILER_HEAD + count:
-        return None
-    return part, os.pread(descriptor, count, size + TRAILER_HEAD)
-
-
-def beginning(descriptor: int, size: int) -> int:
+def _beginning(descriptor: int, size: int) -> int:
     """How many bytes from the first one on an abandoned partial of a file of `size` bytes holds."""
     length = os.fstat(descriptor).st_size
-    if length <= size:
-        return length
-    parts = parts_there(descriptor, size)
-    if parts is None:
-        return 0
-    part, done = parts
-    first = done.find(0)
-    return size if first < 0 else first * part
+    return length if length <= size else 0
 
 
 def _quietly(call: Callable[[T], None], subject: T) -> None:
@@ -234,7 +205,7 @@ class PartialWriter:
         self.held = 0
         """Bytes that were there already; the next ones go behind them."""
         if opened.found:
-            self.held = beginning(opened.descriptor, size or 0)
+            self.held = _beginning(opened.descriptor, size or 0)
             os.ftruncate(opened.descriptor, self.held)
             os.lseek(opened.descriptor, self.held, os.SEEK_SET)
 
