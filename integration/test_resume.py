@@ -20,7 +20,7 @@ from commands import (
     wait_for,
 )
 from servers.faults import Fault, FaultProxy, fault_proxy, stall
-from wf.protocols.partial import TRAILER_HEAD
+from wf.protocols.file_parts import TRAILER_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

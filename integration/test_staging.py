@@ -67,10 +67,10 @@ def site(web: Nginx, s3: Seaweed, bucket: str, job: Job) -> Iterator[Site]:
         yield Site(web, s3, bucket, source, destination, job)
 
 
-def half_way(site: Site) -> subprocess.Popen[bytes]:
+def half_way(site: Site, *options: str) -> subprocess.Popen[bytes]:
     """A run of which both legs have come to half: the source has stopped there, and the destination has what there is."""
     site.source.inject(stall(HALF, body=True), first=1)
-    process = site.job.start(site.batch(), *STAGED)
+    process = site.job.start(site.batch(), *STAGED, *options)
     wait_for(lambda: site.destination.bytes_up > HALF * 3 // 4, "the second leg")
     return process
 
@@ -118,17 +118,19 @@ def test_a_source_that_always_breaks_leaves_no_upload(site: Site) -> None:
     site.assert_clean()
 
 
-def test_a_destination_that_breaks_at_half_costs_no_second_fetch(site: Site) -> None:
-    process = half_way(site)
-    site.destination.inject(reset(5_000, upward=True), first=1)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_destination_that_breaks_at_half_costs_no_second_fetch(times: int, site: Site) -> None:
+    """A part is tried three times; then the second leg is done again, from the finished spool file."""
+    process = half_way(site, "-n", "1")
+    site.destination.inject(reset(5_000, upward=True), first=times)
     site.destination.reset_all()
     site.source.cut_all()
     run = site.job.finish(process)
     site.assert_arrived(run)
     assert site.fetched() == ["GET", "GET"], "the second one for the other half"
-    first, failed, last = run.request("f")["attempts"]
+    first, *failed, last = run.request("f")["attempts"]
     assert (first["error"], first["bytes"]) == (None, len(LARGE))
-    assert failed["error"]["end"] == "destination"
+    assert [attempt["error"]["end"] for attempt in failed] == ["destination"] * (times // 3)
     assert (last["error"], last["bytes"]) == (None, len(LARGE))
 
 

@@ -2,9 +2,10 @@
 
 It saves the wait for each answer, and one system call brings several. But servers, and what stands before them, may get it
 wrong. So it is done only where it has been earned: on a connection that has just given a good small answer, not through
-proxies, and not any more where lines have broken early. Whatever is no plain small answer ends the line. What was asked
-for on it and not answered comes again one by one: these are GETs, which may be repeated. No failure of a line is ever one
-of a request.
+proxies, and not any more where that went wrong a few times (`tolerance.py`). Whatever is no plain small success ends the line. What
+was asked for on it and not answered so comes again one by one: these are GETs, which may be repeated. That a file is absent,
+or not to be had, is believed only of an answer to a single request, and so is content that is not the expected one. No failure
+of a line is ever one of a request.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .errors import Stopped, TransferError
 from .exchange import Arrived, stays_open
 from .heads import Fields, Malformed, parse_status
 from .origins import Route
+from .tolerance import names_a_time, shared_tolerance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..credentials.kinds import Certificate
     from .connection import Connection
+    from .context import Context
     from .exchange import Answer
     from .locations import Location
     from .origins import Origin, Request
@@ -40,11 +43,6 @@ SMALL: Final = 128 << 10
 _HEAD_MOST: Final = 4 << 10
 _PATIENCE: Final = 5.0
 """Seconds for which a line may be silent: a server that lost requests says nothing at all."""
-_BREAKS_MOST: Final = 3
-_PLAIN: Final = frozenset({200, 404, 410})
-"""What a server says of files. Anything else is about the server, or about who asks."""
-_FURTHER: Final = frozenset({300, 301, 302, 303, 307, 308, 401, 407})
-"""Answers that more requests follow, which then come singly from the first one on."""
 
 
 class Line:
@@ -122,7 +120,7 @@ class Line:
         self._begin, self._end = stop, end
         self.answered += 1
         self.due.popleft()
-        self.over = status not in _PLAIN or not stays_open(minor, fields)
+        self.over = status != 200 or not stays_open(minor, fields)
         return Arrived(status, reason, fields, view[begin:stop])
 
     def released(self) -> Connection | None:
@@ -138,21 +136,28 @@ class Line:
 class Ahead:
     """What one store was told that it will be asked for, and the line on which that is under way."""
 
-    def __init__(self, wire: Wire, ask: Callable[[Location], Request]) -> None:
+    def __init__(self, context: Context, wire: Wire, ask: Callable[[Location], Request]) -> None:
         """`ask` makes the request for a location; it may raise what the store raises."""
         self._wire = wire
+        self._tolerance = shared_tolerance(context)
         self._ask = ask
         self._buffer: memoryview | None = None
         self._line: Line | None = None
+        self._last: Line | None = None
+        """What the last answer came on, if that was a line; it may have ended with it."""
         self._coming: deque[Location] = deque()
         """What was announced and is neither on the line nor answered, in order."""
         self._proved: set[Route] = set()
         """Where the last answer was a good one."""
-        self._breaks: dict[Origin, int] = {}
 
     def announce(self, locations: Sequence[Location]) -> None:
-        """What will be asked for next, in this order. What was announced before no longer counts."""
+        """What will be asked for next, in this order. What was announced before no longer counts.
+
+        Nothing at all says that the last answer was not what it should be.
+        """
         self._coming = deque(locations)
+        if not locations:
+            self._doubt()
         if self._line is None:
             return
         for location, _ in self._line.due:
@@ -167,14 +172,17 @@ class Ahead:
             return
         route = Route(origin, None, certificate)
         small = answer.status == 200 and answer.length is not None and answer.length <= SMALL
-        if small and answer.reusable and self._breaks.get(origin, 0) < _BREAKS_MOST:
+        if small and answer.reusable and self._tolerance.lasts(origin):
             self._proved.add(route)
         else:
             self._proved.discard(route)
 
     def answer(self, location: Location) -> tuple[Request, Answer] | None:
-        """What was asked for an announced location, and the answer; None when it is to be asked for singly."""
-        line = self._line
+        """What was asked for an announced location, and the answer, which is a success or names a time to come back.
+
+        None when it is to be asked for singly.
+        """
+        line, self._last = self._line, None
         try:
             if line is None:
                 line = self._begun(location)
@@ -190,17 +198,18 @@ class Ahead:
             answer = line.answer()
         except (OSError, Malformed):
             if self._line is not None:
-                self._drop(self._line, broken=True)
+                self._drop(self._line, spoiled=True)
             return None
         except BaseException:
             self.close()
             raise
-        if line.over:
-            self._drop(line, broken=answer.status == 200)
-            if answer.status in _FURTHER:
-                return None
-        elif not line.due:
-            self._drop(line)
+        if answer.status != 200:
+            self._drop(line, spoiled=True)
+            self._tolerance.note_status(line.route.origin, answer.status)
+            return (request, answer) if names_a_time(answer.status, answer.headers) else None
+        self._last = line
+        if line.over or not line.due:
+            self._drop(line, spoiled=bool(line.due))
         return request, answer
 
     def close(self) -> None:
@@ -208,6 +217,19 @@ class Ahead:
         if self._line is not None:
             self._line.over = True
             self._drop(self._line)
+
+    def _doubt(self) -> None:
+        """The last answer was another one's, if it came on a line, or its connection has gone wrong in another way."""
+        line, self._last = self._last, None
+        if line is None:
+            return
+        if line is self._line:
+            self._drop(line, spoiled=True)
+            return
+        # It has been given back already.
+        self._proved.discard(line.route)
+        self._wire.forget(line.route)
+        self._tolerance.take_notice(line.route.origin, 0, spoiled=True)
 
     def _begun(self, location: Location) -> Line | None:
         """A line on which `location` is asked for first, if there may be one."""
@@ -239,6 +261,8 @@ class Ahead:
     def _fill(self, line: Line) -> None:
         """Sends what is to come, as far as it belongs on this line. Raises OSError and Stopped."""
         origin, _, certificate = line.route
+        if not self._tolerance.lasts(origin):
+            return
         asked: list[tuple[Location, Request]] = []
         heads: list[bytes] = []
         while self._coming and len(line.due) + len(asked) < DEPTH:
@@ -260,15 +284,14 @@ class Ahead:
         except TransferError:
             return None, b""
 
-    def _drop(self, line: Line, *, broken: bool = False) -> None:
+    def _drop(self, line: Line, *, spoiled: bool = False) -> None:
         """Gives the connection back, or closes it with all that is still due on it."""
         self._line = None
         route = line.route
-        line.over = line.over or broken
+        line.over = line.over or spoiled
         if line.over:
             self._proved.discard(route)
-        if broken and line.answered < DEPTH:
-            self._breaks[route.origin] = self._breaks.get(route.origin, 0) + 1
+        self._tolerance.take_notice(route.origin, line.answered, spoiled=spoiled)
         connection = line.released()
         if connection is not None:
             self._wire.keep(route, connection)

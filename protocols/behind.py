@@ -1,9 +1,10 @@
 """Small uploads that are sent one behind the other, before the answers to the earlier ones have come (RFC 9112 section 9.3.2).
 
 It saves the wait for each answer, as `ahead.py` does for reads, and is as careful: only on a connection that has carried a
-good exchange before, and not where that went wrong a few times. Which answer belongs to which upload is told by their
+good exchange before, and not where that went wrong a few times (`tolerance.py`). Which answer belongs to which upload is told by their
 order alone. So the answers are taken together: where all of them are good the order proves nothing and needs to prove nothing.
-Where one is not, what does not name itself is uploaded again, singly: these are PUTs, which may be repeated.
+Where one is not, what does not name itself is uploaded again, singly: these are PUTs, which may be repeated. So is what was
+refused: only a single upload is refused for certain.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from .errors import Stopped, TransferError
 from .exchange import Answer
 from .heads import HEAD_MOST, Fields, Malformed, receive_head
 from .origins import Route
+from .tolerance import shared_tolerance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
     from .connection import Connection
-    from .origins import Origin, Request
+    from .context import Context
+    from .origins import Request
     from .wire import Wire
 
 DEPTH: Final = 16
@@ -29,7 +32,6 @@ SMALL: Final = 128 << 10
 """Bytes of a body up to which that saves more than it risks: what is on the way when a connection breaks was sent for nothing."""
 _PATIENCE: Final = 5.0
 """Seconds for which the server may be silent: one that lost requests says nothing at all."""
-_BREAKS_MOST: Final = 3
 _BODY_MOST: Final = 64 << 10
 """Bytes of an answer's body: an upload is answered by nothing, or by the reason why it is refused."""
 
@@ -68,13 +70,13 @@ class Sent:
 class Behind:
     """The uploads of one store that are on the way."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, context: Context, wire: Wire) -> None:
         self._wire = wire
+        self._tolerance = shared_tolerance(context)
         self._route: Route | None = None
         self._connection: Connection | None = None
         self._due: list[Sent] = []
         self._view = memoryview(bytearray(HEAD_MOST))
-        self._breaks: dict[Origin, int] = {}
 
     def send(self, request: Request, body: memoryview) -> Sent | None:
         """Sends an upload whole; None where it had better go by itself. `body` is not kept.
@@ -105,7 +107,7 @@ class Behind:
         """The connection that uploads are on the way on, or one that has earned it."""
         if self._connection is not None:
             return self._connection if route == self._route and len(self._due) < DEPTH else None
-        if self._breaks.get(route.origin, 0) >= _BREAKS_MOST:
+        if not self._tolerance.lasts(route.origin):
             return None
         connection = self._wire.idle(route)
         if connection is not None:
@@ -125,15 +127,24 @@ class Behind:
         good = kept = False
         try:
             kept = self._receive(connection, due, found)
-            good = len(found) == len(due) and found[-1].status < 300
+            good = 0 < len(found) == len(due) and found[-1].status < 300
         except Stopped:
             connection.close()
             raise
         except (OSError, Malformed, TransferError):
             broken = True
+        good = good and not broken
         for sent, told in zip(due, found, strict=False):
-            sent.told = told._replace(sure=good and not broken)
-        self._end(connection, kept=kept and good and not broken, broken=broken)
+            sent.told = told._replace(sure=good)
+        self._learn(found, good=good)
+        self._end(connection, kept=kept and good)
+
+    def _learn(self, found: list[Told], *, good: bool) -> None:
+        assert self._route is not None
+        origin = self._route.origin
+        self._tolerance.take_notice(origin, len(found), spoiled=not good)
+        if found:
+            self._tolerance.note_status(origin, found[-1].status)
 
     def _receive(self, connection: Connection, due: list[Sent], found: list[Told]) -> bool:
         """Adds to `found` what is answered, up to the first answer that is no plain success; whether the connection may be kept.
@@ -160,21 +171,17 @@ class Behind:
         view = self._view
         view[: end - begin] = view[begin:end]
         end -= begin
-        while end < length:
-            got = connection.receive(view[end:])
-            if not got:
+        if end < length:
+            end += connection.receive(view[end:], length - end)
+            if end < length:
                 raise Closed
-            end += got
         return length, end
 
-    def _end(self, connection: Connection, *, kept: bool, broken: bool) -> None:
-        route = self._route
-        assert route is not None
-        if broken:
-            self._breaks[route.origin] = self._breaks.get(route.origin, 0) + 1
+    def _end(self, connection: Connection, *, kept: bool) -> None:
         if kept:
+            assert self._route is not None
             connection.hurry(None)
-            self._wire.keep(route, connection)
+            self._wire.keep(self._route, connection)
         else:
             connection.close()
 

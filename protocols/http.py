@@ -7,7 +7,7 @@ is the version. What a server says of a digest becomes `Reader.digests`.
 from __future__ import annotations
 
 from .digest_headers import WANT_FIELDS, digests_of
-from .errors import Unsupported
+from .errors import TransferError, Unsupported
 from .http_reader import HttpReader, make_reader
 from .http_visit import (
     Place,
@@ -250,11 +250,13 @@ class HttpStore(WebRequests):
             fields.append(("Range", f"bytes={start}-{last}"))
             if version is not None:
                 fields.append(("If-Range", version))
-        visit = self._announced(location) if self._ahead is not None and not fields else None
-        if visit is None:
-            visit = self._request("GET", location, "read", fields, into=self._context.view)
-            if self._ahead is not None and not visit.redirected:
-                self._ahead.learn(visit.origin, visit.shown.certificate, visit.answer)
+        if self._ahead is not None and not fields:
+            reader = self._announced(self._ahead, location)
+            if reader is not None:
+                return reader
+        visit = self._request("GET", location, "read", fields, into=self._context.view)
+        if self._ahead is not None and not visit.redirected:
+            self._ahead.learn(visit.origin, visit.shown.certificate, visit.answer)
         try:
             return make_reader(visit, location, start, length, version)
         except BaseException:
@@ -265,7 +267,7 @@ class HttpStore(WebRequests):
         if self._ahead is None:
             from .ahead import Ahead
 
-            self._ahead = Ahead(self._wire, self._asking)
+            self._ahead = Ahead(self._context, self._wire, self._asking)
         self._ahead.announce(locations)
 
     def _asking(self, location: Location) -> Request:
@@ -274,20 +276,24 @@ class HttpStore(WebRequests):
         shown = self._shown(location, origin, "read")
         return Request("GET", origin, target, shown.fields, shown.certificate)
 
-    def _announced(self, location: Location) -> Visit | None:
-        """The answer that was asked for when this read was announced; None when it is to be asked for now."""
-        assert self._ahead is not None
-        found = self._ahead.answer(location)
+    def _announced(self, ahead: Ahead, location: Location) -> HttpReader | None:
+        """A reader of what was asked for when this read was announced; None when it is to be asked for now."""
+        found = ahead.answer(location)
         if found is None:
             return None
         (_, origin, target, fields, certificate), answer = found
         shown = self._last[1]
         if answer.status != 200:
-            shown = self._shown(location, origin, "read")
-        elif shown is None or shown[:3] != (origin, fields, certificate):
+            raise refused(Visit(answer, origin, target, False, self._shown(location, origin, "read"), "GET"))
+        if shown is None or shown[:3] != (origin, fields, certificate):
             # Its name is for messages about refusals.
             shown = Shown(origin, tuple(fields), certificate, "")
-        return Visit(answer, origin, target, False, shown, "GET")
+        try:
+            return make_reader(Visit(answer, origin, target, False, shown, "GET"), location, 0, None, None)
+        except TransferError:
+            # Another one's, perhaps.
+            ahead.announce(())
+            return None
 
     def close(self) -> None:
         if self._ahead is not None:

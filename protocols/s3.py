@@ -71,7 +71,7 @@ class S3Store:
         if self._ahead is None:
             from .ahead import Ahead
 
-            self._ahead = Ahead(self._wire, self._asking)
+            self._ahead = Ahead(self._context, self._wire, self._asking)
         self._ahead.announce(locations)
 
     def _asking(self, location: Location) -> Request:
@@ -89,16 +89,31 @@ class S3Store:
         plain = [("Range", f"bytes={start}-{'' if length is None else start + length - 1}")] if ranged else []
         if version is not None:
             plain.append(("If-Match", version))
-        found = self._ahead.answer(location) if self._ahead is not None and not plain else None
-        if found is not None and found[1].status == 200:
-            answer = found[1]
-        else:
-            answer = self._asked(location, plain, found[1] if found is not None else None)
+        if self._ahead is not None and not plain:
+            reader = self._announced(self._ahead, location)
+            if reader is not None:
+                return reader
+        answer = self._asked(location, plain)
         try:
             return _reader(answer, location, start, length, version)
         except TransferError:
             answer.close()
             raise
+
+    def _announced(self, ahead: Ahead, location: Location) -> S3Reader | None:
+        """A reader of what was asked for when this read was announced; None when it is to be asked for now."""
+        found = ahead.answer(location)
+        if found is None:
+            return None
+        answer = found[1]
+        if answer.status != 200:
+            answer = self._asked(location, [], answer)
+        try:
+            return _reader(answer, location, 0, None, None)
+        except TransferError:
+            # Another one's, perhaps.
+            ahead.announce(())
+            return None
 
     def _asked(
         self, location: Location, plain: list[tuple[str, str]], answered: Answer | None = None
@@ -126,7 +141,7 @@ class S3Store:
         if self._behind is None:
             from .behind import Behind
 
-            self._behind = Behind(self._wire)
+            self._behind = Behind(self._context, self._wire)
         from .s3_behind import send
 
         assert incoming.sha256 is not None

@@ -9,18 +9,14 @@ from .s3_errors import fault_error
 from .s3_parts import receipt_of
 from .s3_service import sha256_told
 from .s3_xml import parse_fault
+from .tolerance import names_a_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from ..checksum.digest import Digest
     from .behind import Behind, Sent, Told
     from .s3_parts import Target
     from .values import Receipt
-
-_SINGLY: Final = frozenset({301, 307, 308, 400, 501})
-"""Answers after which an upload is asked for in another way: elsewhere, with another region, without checksum fields."""
 
 
 def send(behind: Behind, target: Target, value: bytes, view: memoryview) -> S3Sent | None:
@@ -51,10 +47,11 @@ class S3Sent:
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
         told = self._sent.answer()
-        if told is None or told.status in _SINGLY:
+        if told is None:
             raise self._undone()
         if told.status >= 300:
-            raise self._refused(told)
+            # The order alone tells whose refusal it is.
+            raise self._refused(told) if names_a_time(told.status, told.headers) else self._undone()
         if not told.sure and sha256_told(told.headers) != self._value:
             raise self._undone()
         md5 = next((digest.value for digest in digests if digest.algorithm == "md5"), None)

@@ -131,6 +131,10 @@ class Wire:
         """Takes back what `idle` gave, when nothing is under way on it."""
         self._pool.keep(route, connection)
 
+    def forget(self, route: Route) -> None:
+        """Closes the idle connections of this route."""
+        self._pool.forget(route)
+
     @property
     def _proxies(self) -> Proxies:
         """Asked for with the first request, since a wrong setting raises Misconfigured."""

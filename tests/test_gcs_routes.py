@@ -20,6 +20,7 @@ from wf.protocols.gcs_writer import CHUNK_BYTES
 from wf.protocols.locations import parse_location
 from wf.protocols.registry import GCS, HTTP, S3
 from wf.transfer.outcomes import Status
+from wf.transfer.overlapping import LEAST
 from wf.transfer.routes import Route
 from wf.transfer.settings import Evidence
 
@@ -240,3 +241,23 @@ def test_many_small_files_share_their_workers(checking: GcsEmulator, place: str,
     )
     assert set(done.statuses) == {"done"}
     assert {got(checking, f"{place}/{name}") for name in names} == {name.encode() * 100 for name in names}
+
+
+def test_a_large_file_is_staged_by_both_legs_at_once(
+    checking: GcsEmulator, place: str, web: Nginx, tmp_path: Path
+) -> None:
+    data = content(LEAST + 4321)
+    (web.root / "large").write_bytes(data)
+    done = execute(
+        [transfer(0, f"{web.url}/large", gs(f"{place}/large"), expected=sha256(data))],
+        HTTP,
+        GCS,
+        settings=QUICK._replace(stage_through_file=True, spool_directory=str(tmp_path)),
+        credentials=Source(checking),
+    )
+    assert done.exit == 0, done[0].error
+    assert got(checking, f"{place}/large") == data
+    first, second = done[0].attempts
+    assert (first.route, second.route, first.began) == ("staged", "staged", second.began), "one attempt"
+    assert done[0].evidence is Evidence.CHECKSUM
+    assert not leftovers(tmp_path)

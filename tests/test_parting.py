@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -340,6 +341,25 @@ def test_damage_in_what_was_left_is_found_and_begun_anew(server: MemoryServer, t
     assert done.exit == 0, done[0].error
     assert (tmp_path / "out").read_bytes() == DATA
     assert [attempt.error.code for attempt in done[0].attempts if attempt.error] == ["broken"]
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("length", [len(DATA), len(DATA) - 1, 5 * MIB, len(DATA) + 3])
+def test_a_partial_that_was_cut_off_is_not_published_with_its_holes(
+    server: MemoryServer, tmp_path: Path, length: int
+) -> None:
+    """Nobody knows a digest that would tell."""
+    stop = threading.Event()
+    stop_at(server, 4 * MIB, stop)
+    request = transfer(0, server.location("/a"), tmp_path / "out")
+    execute([request], server, settings=ALONE, stop=stop)
+    (partial,) = tmp_path.iterdir()
+    os.truncate(partial, length)
+
+    done = execute([request], server, settings=ALONE)
+
+    assert done.exit == 0, done[0].error
+    assert (tmp_path / "out").read_bytes() == DATA
     assert not leftovers(tmp_path)
 
 

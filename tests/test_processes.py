@@ -13,10 +13,10 @@ import pytest
 from runs import QUICK, at, execute, leftovers, mkdir, remove, sha256, transfer
 from wf.protocols import errors
 from wf.protocols.locations import parse_location
-from wf.protocols.registry import HTTP, Registry
+from wf.protocols.registry import HTTP
+from wf.transfer.forked import processes_of, share_of
 from wf.transfer.outcomes import Outcome, Status
 from wf.transfer.planning import plan
-from wf.transfer.processes import _share_of, processes_of
 from wf.transfer.requests import Batch
 from wf.transfer.settings import Settings
 from wf.transfer.sinks import NullSink
@@ -180,18 +180,13 @@ def test_a_stop_reaches_all_processes(tmp_path: Path) -> None:
     assert set(done.statuses) == {"stopped"}
 
 
-def test_a_server_gets_no_more_requests_from_all_processes_than_from_one() -> None:
-    registry = Registry((HTTP._replace(connections_start=4, connections_most=9),), entry_points=False)
-    made = plan(Batch(()), Settings(processes=4, workers=10, bandwidth=1000), registry=registry)
+def test_each_process_gets_its_share_of_what_is_divided() -> None:
+    made = plan(Batch(()), Settings(processes=4, workers=10, bandwidth=1000, journal="j"))
 
-    shares = [_share_of(made, index) for index in range(4)]
+    shares = [share_of(made, index).settings for index in range(4)]
 
-    for share in shares:
-        http = share.registry.capability("http")
-        assert http is not None
-        assert 4 * http.connections_most <= 9 and http.connections_start == 1
-        assert 4 * share.settings.workers <= 10
-        assert share.settings.bandwidth == 250
+    assert all(4 * share.workers <= 10 and share.bandwidth == 250 for share in shares)
+    assert [share.journal for share in shares] == ["j", "", "", ""]
 
 
 def test_there_are_no_more_processes_than_requests_may_be_in_progress() -> None:

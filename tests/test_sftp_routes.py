@@ -9,16 +9,18 @@ import pytest
 from runs import QUICK, execute, leftovers, sha256, transfer
 from s3_tools import access_key, at, s3_store
 from servers.sshd import Sshd, make_keys, sshd
-from sftp_tools import Credentials, place, planted
+from sftp_tools import FAR, Credentials, place, planted
 from wf.protocols.conformance_tools import content, drained
 from wf.protocols.locations import parse_location
 from wf.protocols.registry import HTTP, S3, SFTP
+from wf.transfer.overlapping import LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servers.nginx import Nginx
     from servers.seaweed import Seaweed
+    from wf.protocols.capability import Capability
     from wf.protocols.locations import Location
 
 SIZES = (0, 70_000, 5_000_000)
@@ -73,6 +75,24 @@ def test_between_http_and_sftp(server: Sshd, web: Nginx, staged: bool) -> None:
     )
     for number, size in enumerate(SIZES):
         assert (web.root / f"put/{number}").read_bytes() == content(size)
+    assert leftovers(server.folder) == []
+
+
+@pytest.mark.parametrize("sftp", [SFTP, FAR], ids=["one stream", "parts"])
+def test_a_large_file_is_staged_by_both_legs_at_once(server: Sshd, web: Nginx, sftp: Capability) -> None:
+    data = content(LEAST + 4321)
+    (web.root / "large").write_bytes(data)
+    run = execute(
+        [transfer(0, f"{web.url}/large", place(server, "large"), expected=sha256(data))],
+        HTTP,
+        sftp,
+        settings=QUICK._replace(stage_through_file=True),
+        credentials=Credentials({}),
+    )
+    assert run.exit == 0, run[0].error
+    first, second = run[0].attempts
+    assert (first.destination, first.began) == (None, second.began), "one attempt"
+    assert (server.folder / "large").read_bytes() == data
     assert leftovers(server.folder) == []
 
 

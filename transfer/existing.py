@@ -11,10 +11,14 @@ from .work import Copied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from ..checksum.digest import Digest
     from ..protocols.values import Entry
     from .requests import Transfer
     from .work import Work, Worker
+
+_ONCE_MORE: Final = "found there: a process of this run had this request and was killed, most likely after it was done"
 
 
 def already_there(transfer: Transfer, work: Work, worker: Worker) -> Copied | None:
@@ -33,13 +37,15 @@ def already_there(transfer: Transfer, work: Work, worker: Worker) -> Copied | No
     entry = _entry(work, worker)
     if entry is None:
         return None
-    if policy is Existing.FAIL:
+    if policy is Existing.FAIL and not work.once_more:
         raise Exists(f"{destination.shown} is there already", end=End.DESTINATION, step="existing")
     same = _same_content(transfer, work, worker, entry.size)
-    if same is None and policy is Existing.VERIFY:
+    if same is None and policy is not Existing.UPDATE:
         raise Exists(
             f"{destination.shown} is there already with other content", end=End.DESTINATION, step="existing"
         )
+    if same is not None and policy is Existing.FAIL:
+        return same._replace(note=_ONCE_MORE)
     return same
 
 

@@ -2,7 +2,8 @@
 
 The first leg is the attempt, in the worker's own thread: what becomes of the source is decided there, as if it were alone.
 The second has a thread, and a worker whose stores and buffers nobody else uses. It is lent the last bytes of the file when
-the first leg is over and verified, so what is wrong or incomplete cannot be published. If it fails, the first leg goes on to its
+the first leg is over and verified, so what is wrong or incomplete cannot be published: in parts where the destination takes
+them (`overlapping_parts`), else in one stream. If it fails, the first leg goes on to its
 end all the same, and the next attempt reads the spool file.
 
 Only for large files of known size, and for destinations that take a file in several requests or in a session: before those a
@@ -59,12 +60,13 @@ class SecondLeg:
         """Takes the spool file's new writer, and begins where it may: the first leg writes to what it returns."""
         if self._leg is not None or writer.descriptor is None or not self._fits(reader):
             return writer
+        worker, incoming = self._worker, self._incoming(reader)
+        other = _second_of(worker)
         try:
             descriptor = os.dup(writer.descriptor)
         except OSError:
             return writer
-        worker, run = self._worker, self._worker.limits.stop
-        leg = Leg(self._work, _second_of(worker), worker.crew, run, self._incoming(reader), descriptor)
+        leg = Leg(self._work, other, worker.crew, worker.limits.stop, incoming, descriptor)
         thread = threading.Thread(target=leg.run, daemon=True)
         try:
             thread.start()

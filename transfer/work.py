@@ -142,6 +142,8 @@ class Work:
     """So how long the source takes to answer means nothing."""
     singly = False
     """It is not to be sent behind others: once that came to nothing."""
+    once_more = False
+    """Another process of this run had it, was killed, and may have done it."""
     crowded_out = 0
     """Attempts that a service refused while others of this run were there."""
     unfinished: Unfinished | None = None
@@ -321,6 +323,8 @@ class Worker:
 
     def disconnect(self, key: tuple[str, str]) -> None:
         """Ends the connections of the stores that serve a lane; they are made anew when they are needed."""
+        if self.second is not None:
+            self.second.disconnect(key)
         for name in filter(None, key):
             found = self._by_scheme.get(name.partition(":")[0])
             if found is None:
