@@ -13,7 +13,7 @@ import stat
 
 from .errors import Broken, Changed, Unsupported
 from .local_errors import absence, failure, name_of, refusal
-from .partial import PartialWriter, discard_abandoned, marked, open_partial, partials_in
+from .partial import PartialWriter, Seen, discard_abandoned, marked, open_partial
 from .values import Entry, Receipt, Traits
 
 TYPE_CHECKING = False
@@ -125,12 +125,11 @@ class FileReader:
 class FileStore:
     """Local files and folders, links and moves."""
 
-    __slots__ = ("_context", "_partials")
+    __slots__ = ("_context", "_seen")
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._partials: dict[str, list[str]] = {}
-        """Names of the partials that were in a folder when it was first looked into."""
+        self._seen: Seen = context.shared(("partials",), Seen)
 
     def open_read(
         self, location: Location, *, start: int = 0, length: int | None = None, version: str | None = None
@@ -216,19 +215,13 @@ class FileStore:
             raise failure(error, "open a partial file for", path) from error
         if incoming.sha256 is None:
             # What is left of other versions of the source will never be gone on with.
-            for stale in marked(self._partials_in(folder), incoming.token):
+            for stale in marked(self._seen.partials_in(folder), incoming.token):
                 discard_abandoned(folder + stale)
         return opened
 
-    def _partials_in(self, folder: str) -> list[str]:
-        found = self._partials.get(folder)
-        if found is None:
-            found = self._partials[folder] = partials_in(folder)
-        return found
-
     def has_partial(self, location: Location, mark: str) -> bool:
         """What this run leaves is not looked for: one listing of a folder serves all its files."""
-        there = self._partials_in(_folder_of(location.path))
+        there = self._seen.partials_in(_folder_of(location.path))
         begin = f".wf-{mark}"
         return bool(there) and any(name.startswith(begin) for name in there)
 

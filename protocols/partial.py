@@ -34,6 +34,8 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _INSPECT = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _TRIES = 3
+_FOLDERS_MOST = 1024
+"""Folders that are remembered: a batch may have one for each file."""
 _NAME = r"\.wf-[0-9a-f]{16}\.part"
 
 
@@ -154,6 +156,24 @@ def _still_names(descriptor: int, name: str) -> bool:
         return False
     ours = os.fstat(descriptor)
     return ours.st_ino == there.st_ino and ours.st_dev == there.st_dev
+
+
+class Seen:
+    """The names of the partials that were in each folder when a run first looked into it. For all its workers, of which each
+    would list the same folders: they see the same names, whoever comes first."""
+
+    __slots__ = ("_by_folder",)
+
+    def __init__(self) -> None:
+        self._by_folder: dict[str, list[str]] = {}
+
+    def partials_in(self, folder: str) -> list[str]:
+        found = self._by_folder.get(folder)
+        if found is None:
+            if len(self._by_folder) >= _FOLDERS_MOST:
+                self._by_folder.clear()
+            found = self._by_folder.setdefault(folder, partials_in(folder))
+        return found
 
 
 def partials_in(folder: str) -> list[str]:

@@ -249,7 +249,7 @@ class S3Store:
         self._wire.close()
 
     def _target(self, location: Location, purpose: str) -> Target:
-        return Target(*self._named(location, purpose), location.shown)
+        return Target(*self._named(location, purpose), location)
 
     def _named(self, location: Location, purpose: str) -> tuple[Service, str, str]:
         """The service, the bucket and the key."""
@@ -287,7 +287,7 @@ class S3Store:
         wire = Wire(self._context.for_last_words(_LAST_WORDS_SECONDS))
         try:
             service = Service(wire, target.service.credential, insist_on_tls=False)
-            again = Target(service, target.bucket, target.key, target.shown)
+            again = Target(service, target.bucket, target.key, target.location)
             drained(again.request("abandoning", "DELETE", (("uploadId", upload),)))
         finally:
             wire.close()

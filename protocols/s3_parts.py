@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .context import Context
     from .exchange import Answer, Fields
+    from .locations import Location
     from .s3_service import Service
     from .values import Incoming
 
@@ -40,15 +41,20 @@ _ANSWER_MOST: Final = 4 << 20
 
 
 class Target:
-    """One object at one service. `shown` is its URL for people."""
+    """One object at one service."""
 
-    __slots__ = ("bucket", "key", "service", "shown")
+    __slots__ = ("bucket", "key", "location", "service")
 
-    def __init__(self, service: Service, bucket: str, key: str, shown: str) -> None:
+    def __init__(self, service: Service, bucket: str, key: str, location: Location) -> None:
         self.service = service
         self.bucket = bucket
         self.key = key
-        self.shown = shown
+        self.location = location
+
+    @property
+    def shown(self) -> str:
+        """The object's URL for people. It costs more than signing: ask for it when something is to be said."""
+        return self.location.shown
 
     def request(
         self,

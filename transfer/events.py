@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from .outcomes import Status
-from .record_text import json_url, message, quote, target_of, timestamp
+from .record_text import json_url, message, quote, timestamp
 from .report_file import ReportFile
 from .requests import Transfer, kind_of
-from .result import json_integrity, json_totals
+from .result import json_integrity, json_members, json_totals
 from .sinks import NullSink
 
 if TYPE_CHECKING:
@@ -109,13 +109,9 @@ def _attempt_failed(request: Request, number: int, attempt: Attempt, error: Tran
 
 def _request_finished(now: float, outcome: Outcome) -> str:
     level = "info" if outcome.status is Status.DONE else "error"
-    request = outcome.request
-    digest = f'"{outcome.digest}"' if outcome.digest else "null"
     return (
-        f'{_head(now, level, "request-finished")},{_item(request)},"status":"{outcome.status}",'
-        f'"route":"{outcome.route}","source":{json_url(outcome.source)},'
-        f'"destination":{json_url(outcome.destination or target_of(request))},"bytes":{outcome.bytes},'
-        f'"seconds":{outcome.seconds:.6f},"digest":{digest},"evidence":"{outcome.evidence}","checked":{"true" if outcome.checked else "false"},'
+        f'{_head(now, level, "request-finished")},{json_members(outcome)},'
+        f'"evidence":"{outcome.evidence}","checked":{"true" if outcome.checked else "false"},'
         f'"attempts":{len(outcome.attempts)},{_error(outcome.error)}}}\n'
     )
 
