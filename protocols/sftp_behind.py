@@ -2,9 +2,9 @@
 
 A file by itself takes three round trips: open, write and close, rename. Here the requests of many are on the way on one
 conversation. Whatever was answered meanwhile is looked at when another file is sent, so a file's bytes go out as soon as there is
-a handle for them. When the first outcome is asked for, the rest of the answers is waited for, and then everything whose bytes and
-close were confirmed is renamed. Answers name the request that they belong to, so each file's failure is its own; what
-nobody knows, because the conversation ended, is `Undone`.
+a handle for them. When the first outcome is asked for, the rest of the answers is waited for, and each file is renamed when its
+bytes and its close were confirmed, never before: a wrong file must not have a final name for a moment. Answers name the request that
+they belong to, so each file's failure is its own; what nobody knows, because the conversation ended, is `Undone`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .errors import LocalRefused, TransferError, Unreachable
 from .sftp_outgoing import write_error
 from .sftp_packets import Status
 from .sftp_partial import name_beside
-from .sftp_sent import HOMELESS, REFUSED, WRITTEN, Sent
+from .sftp_sent import HOMELESS, REFUSED, UNNAMED, WRITTEN, Sent
 from .sftp_tree import make_folders
 from .sftp_writer import publish_otherwise
 from .ssh import path_of
@@ -49,26 +49,30 @@ class Behind:
         self._room = memoryview(mmap.mmap(-1, DEPTH * SMALL))
         """The bytes of what waits: kept, for memory that was given back is slow to get again."""
         self._filled = 0
+        self.settling = False
+        """An outcome was asked for: what is confirmed may have its name."""
         self._due: dict[bytes, Sent] = {}
         """By the name of the partial."""
 
     def send(self, location: Location, incoming: Incoming, view: memoryview) -> Sent | None:
         """A file that is on the way; None for one that had better go by itself, as the first one to a server does, which logs in.
 
-        Raises what finding the account raises."""
+        Raises what finding the account raises.
+        """
         if not self._due:
             self._filled = 0
         start, stop = self._filled, self._filled + len(view)
         if len(view) > SMALL or stop > len(self._room) or len(self._due) >= DEPTH or incoming.resume:
             return None
-        if path_of(location).rpartition(b"/")[2] in (b"", b".", b".."):
+        path = path_of(location)
+        if path.rpartition(b"/")[2] in (b"", b".", b".."):
             return None
         wire = self._ready(location)
         if wire is None:
             return None
         self._room[start:stop] = view
         self._filled = stop
-        sent = Sent(self, wire, location, incoming, self._room[start:stop])
+        sent = Sent(self, wire, location, path, incoming, self._room[start:stop])
         if sent.partial in self._due:
             sent.partial = name_beside(sent.path, os.urandom(8).hex())
         self._due[sent.partial] = sent
@@ -98,14 +102,19 @@ class Behind:
         """Gives each file its outcome. Raises nothing that is about one of them."""
         try:
             wire = self._present()
+            self.settling = True
+            for sent in self._at(WRITTEN):
+                sent.rename(wire)
             self._write_all(wire)
-            self._publish(wire)
+            self._publish_others(wire)
             self._tidy_up(wire, self._all())
         except TransferError as error:
             self._lost(error)
         except BaseException as error:
             self._lost(Unreachable(f"{_DOING}: {type(error).__name__}"))
             raise
+        finally:
+            self.settling = False
         self._due = {}
         self.hand_back()
 
@@ -117,7 +126,7 @@ class Behind:
         return self.wire
 
     def _write_all(self, wire: Wire) -> None:
-        """Waits until each is WRITTEN, REFUSED or OVER. Folders that are missing are made."""
+        """Waits until each is REFUSED or OVER. Folders that are missing are made."""
         _wait(wire)
         homeless = self._at(HOMELESS)
         if not homeless:
@@ -140,14 +149,12 @@ class Behind:
         except (Status, LocalRefused):
             return
 
-    def _publish(self, wire: Wire) -> None:
+    def _publish_others(self, wire: Wire) -> None:
+        """Looks closer at what was refused."""
         for sent in self._at(REFUSED):
             assert sent.status is not None
             sent.end(write_error(wire, sent.status, sent.partial, sent.path))
-        for sent in self._at(WRITTEN):
-            sent.rename(wire)
-        _wait(wire)
-        for sent in self._at(REFUSED):
+        for sent in self._at(UNNAMED):
             self._publish_otherwise(wire, sent)
 
     def _publish_otherwise(self, wire: Wire, sent: Sent) -> None:

@@ -20,7 +20,7 @@ from .sftp_packets import (
 from .sftp_partial import ask_for_new_file, in_the_way, name_beside, obstacle_in
 from .sftp_reader import handle_of
 from .sftp_writer import ask_to_rename
-from .ssh import path_of, shown_path
+from .ssh import shown_path
 from .ssh_errors import error_of_status
 from .values import Receipt
 
@@ -48,13 +48,15 @@ class Stage(Enum):
     """All of it was confirmed, under the name of the partial."""
     RENAMING = auto()
     REFUSED = auto()
-    """It could not be written, or not be renamed, because of `status`."""
+    """It could not be written, because of `status`."""
+    UNNAMED = auto()
+    """It was written, and could not be renamed, because of `status`."""
     OVER = auto()
     """Published, or never to be, because of `error`."""
 
 
 # By name, for to ask the class for a member is slow.
-OPENING, HOMELESS, WRITING, WRITTEN, RENAMING, REFUSED, OVER = Stage
+OPENING, HOMELESS, WRITING, WRITTEN, RENAMING, REFUSED, UNNAMED, OVER = Stage
 
 
 class Sent:
@@ -85,14 +87,20 @@ class Sent:
     descriptor: int | None
 
     def __init__(
-        self, behind: Behind, wire: Wire, location: Location, incoming: Incoming, data: memoryview
+        self,
+        behind: Behind,
+        wire: Wire,
+        location: Location,
+        path: bytes,
+        incoming: Incoming,
+        data: memoryview,
     ) -> None:
         """`data` must stay as it is until nothing is on its way any more."""
         self.algorithms = ()
         self.descriptor = None
         self.wire = wire
         self.location = location
-        self.path = path_of(location)
+        self.path = path
         self.partial = name_beside(self.path, incoming.token)
         self.size = len(data)
         self.stage = OPENING
@@ -154,7 +162,7 @@ class Sent:
         self._handle = b""
 
     def rename(self, wire: Wire) -> None:
-        """Only for what is WRITTEN: a wrong file must not have the final name for a moment."""
+        """Only for what is WRITTEN."""
         assert self.stage is WRITTEN
         self.stage = RENAMING
         self.waiting = 1
@@ -239,8 +247,12 @@ class Sent:
             )
         if self.error is not None:
             self.stage = OVER
+        elif self.status is not None:
+            self.stage = REFUSED
         else:
-            self.stage = WRITTEN if self.status is None else REFUSED
+            self.stage = WRITTEN
+            if self._behind.settling:
+                self.rename(self.wire)
 
     def _renamed(self, packet: Packet) -> None:
         self.waiting -= 1
@@ -248,7 +260,7 @@ class Sent:
             raise_unless_ok(packet)
         except Status as status:
             self.status = status
-            self.stage = REFUSED
+            self.stage = UNNAMED
         except TransferError as error:
             self.end(error)
         else:
