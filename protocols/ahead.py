@@ -2,10 +2,10 @@
 
 It saves the wait for each answer, and one system call brings several. But servers, and what stands before them, may get it
 wrong. So it is done only where it has been earned: on a connection that has just given a good small answer, not through
-proxies, and not any more where that went wrong a few times (`tolerance.py`). Whatever is no plain small success ends the line. What
-was asked for on it and not answered so comes again one by one: these are GETs, which may be repeated. That a file is absent,
-or not to be had, is believed only of an answer to a single request, and so is content that is not the expected one. No failure
-of a line is ever one of a request.
+proxies, and not any more where that went wrong a few times (`tolerance.py`). Whatever is no plain small answer ends the line. What
+was asked for on it and did not come comes again one by one: these are GETs, which may be repeated. That a file is absent, or
+not to be had, or not what it should be, is believed of the answer to a single request alone. No failure of a line is ever one
+of a request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .tolerance import names_a_time, shared_tolerance
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final
+    from typing import Final, TypeAlias
 
     from ..credentials.kinds import Certificate
     from .connection import Connection
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .locations import Location
     from .origins import Origin, Request
     from .wire import Wire
+
+    Found: TypeAlias = tuple[Request, Answer]
 
 DEPTH: Final = 16
 """Requests on the line at a time."""
@@ -43,6 +45,9 @@ SMALL: Final = 128 << 10
 _HEAD_MOST: Final = 4 << 10
 _PATIENCE: Final = 5.0
 """Seconds for which a line may be silent: a server that lost requests says nothing at all."""
+
+_ABSENT: Final = frozenset({404, 410})
+"""What is said of a file. Anything else but a success is about the server, or about who asks, and the line ends with it."""
 
 
 class Line:
@@ -120,7 +125,7 @@ class Line:
         self._begin, self._end = stop, end
         self.answered += 1
         self.due.popleft()
-        self.over = status != 200 or not stays_open(minor, fields)
+        self.over = not (status == 200 or status in _ABSENT) or not stays_open(minor, fields)
         return Arrived(status, reason, fields, view[begin:stop])
 
     def released(self) -> Connection | None:
@@ -143,10 +148,12 @@ class Ahead:
         self._ask = ask
         self._buffer: memoryview | None = None
         self._line: Line | None = None
-        self._last: Line | None = None
-        """What the last answer came on, if that was a line; it may have ended with it."""
+        self._last: Route | None = None
+        """Where the last answer came from, if it came on a line."""
         self._coming: deque[Location] = deque()
         """What was announced and is neither on the line nor answered, in order."""
+        self._held: deque[tuple[Location, Found | None]] = deque()
+        """What was on a line that has ended in order, and is not read yet; None where it is to be asked for singly."""
         self._proved: set[Route] = set()
         """Where the last answer was a good one."""
 
@@ -158,11 +165,9 @@ class Ahead:
         self._coming = deque(locations)
         if not locations:
             self._doubt()
-        if self._line is None:
-            return
-        for location, _ in self._line.due:
+        for location, _ in self._line.due if self._line is not None else self._held:
             if not self._coming or self._coming.popleft() is not location:
-                self._drop(self._line)
+                self._let_go()
                 self._coming = deque(locations)
                 return
 
@@ -177,25 +182,29 @@ class Ahead:
         else:
             self._proved.discard(route)
 
-    def answer(self, location: Location) -> tuple[Request, Answer] | None:
+    def answer(self, location: Location) -> Found | None:
         """What was asked for an announced location, and the answer, which is a success or names a time to come back.
 
         None when it is to be asked for singly.
         """
         line, self._last = self._line, None
+        if self._held:
+            return self._from_held(location)
         try:
             if line is None:
                 line = self._begun(location)
                 if line is None:
                     return None
             elif line.due[0][0] is not location:
-                self._drop(line)
+                self._let_go()
                 self._coming.clear()
                 return None
             elif len(line.due) <= _REFILL and self._coming:
                 self._fill(line)
             request = line.due[0][1]
             answer = line.answer()
+            if answer.status != 200:
+                return self._failed(line, request, answer)
         except (OSError, Malformed):
             if self._line is not None:
                 self._drop(self._line, spoiled=True)
@@ -203,33 +212,67 @@ class Ahead:
         except BaseException:
             self.close()
             raise
-        if answer.status != 200:
-            self._drop(line, spoiled=True)
-            self._tolerance.note_status(line.route.origin, answer.status)
-            return (request, answer) if names_a_time(answer.status, answer.headers) else None
-        self._last = line
+        self._last = line.route
         if line.over or not line.due:
             self._drop(line, spoiled=bool(line.due))
         return request, answer
+
+    def _failed(self, line: Line, request: Request, answer: Arrived) -> Found | None:
+        """What `answer` returns after an answer that is no success, which ends the line. Raises what `Line.answer` does."""
+        self._note(line, answer)
+        if names_a_time(answer.status, answer.headers):
+            self._drop(line, spoiled=True)
+            return request, answer
+        # What is on its way already is taken in, so that it need not come again.
+        while line.due and not line.over:
+            location, asked = line.due[0]
+            answer = line.answer()
+            self._note(line, answer)
+            self._held.append((location, (asked, _copied(answer)) if answer.status == 200 else None))
+        # An answer too many could still come: what is asked for singly shall not get it.
+        spoiled, line.over = line.over, True
+        self._drop(line, spoiled=spoiled)
+        return None
+
+    def _note(self, line: Line, answer: Answer) -> None:
+        self._tolerance.note_status(line.route.origin, answer.status)
+        if answer.status in _ABSENT:
+            # It costs one request of as many as a whole line has.
+            self._tolerance.take_notice(line.route.origin, 0, spoiled=1 / DEPTH)
+
+    def _from_held(self, location: Location) -> Found | None:
+        first, found = self._held.popleft()
+        if first is not location:
+            self._let_go()
+            self._coming.clear()
+            return None
+        if found is not None:
+            self._last = Route(found[0].origin, None, found[0].certificate)
+        return found
 
     def close(self) -> None:
         """Ends the line. Never raises."""
         if self._line is not None:
             self._line.over = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what is under way nothing is wanted."""
+        self._held.clear()
+        if self._line is not None:
             self._drop(self._line)
 
     def _doubt(self) -> None:
-        """The last answer was another one's, if it came on a line, or its connection has gone wrong in another way."""
-        line, self._last = self._last, None
-        if line is None:
+        """The last answer, if it came on a line, was another one's; or not even a single one would be right."""
+        route, self._last = self._last, None
+        if route is None:
             return
-        if line is self._line:
-            self._drop(line, spoiled=True)
+        if self._line is not None:
+            self._drop(self._line, spoiled=True)
             return
-        # It has been given back already.
-        self._proved.discard(line.route)
-        self._wire.forget(line.route)
-        self._tolerance.take_notice(line.route.origin, 0, spoiled=True)
+        self._proved.discard(route)
+        self._wire.forget(route)
+        self._tolerance.take_notice(route.origin, 0, spoiled=1)
 
     def _begun(self, location: Location) -> Line | None:
         """A line on which `location` is asked for first, if there may be one."""
@@ -291,7 +334,12 @@ class Ahead:
         line.over = line.over or spoiled
         if line.over:
             self._proved.discard(route)
-        self._tolerance.take_notice(route.origin, line.answered, spoiled=spoiled)
+        self._tolerance.take_notice(route.origin, line.answered, spoiled=int(spoiled))
         connection = line.released()
         if connection is not None:
             self._wire.keep(route, connection)
+
+
+def _copied(answer: Arrived) -> Arrived:
+    """It stays valid after the next one came."""
+    return Arrived(answer.status, answer.reason, answer.headers, memoryview(bytes(answer.read())))

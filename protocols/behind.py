@@ -142,7 +142,7 @@ class Behind:
     def _learn(self, found: list[Told], *, good: bool) -> None:
         assert self._route is not None
         origin = self._route.origin
-        self._tolerance.take_notice(origin, len(found), spoiled=not good)
+        self._tolerance.take_notice(origin, len(found), spoiled=0 if good else 1)
         if found:
             self._tolerance.note_status(origin, found[-1].status)
 

@@ -146,6 +146,7 @@ class Announcing(Protocol):
         The store may ask for them at once, and may as well ignore it. The engine may change its mind: a read of anything else
         is served as if nothing had been announced. Never raises for a location or a service: what goes wrong on
         the way is forgotten, and that location is asked for singly when its `open_read` comes.
+        No locations at all say that what the last read gave was not what it should be: it comes again, singly.
         """
 
 

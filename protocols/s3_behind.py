@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from .behind import SMALL
 from .errors import TransferError, Undone
 from .s3_errors import fault_error
 from .s3_parts import receipt_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 def send(behind: Behind, target: Target, value: bytes, view: memoryview) -> S3Sent | None:
     """Sends an object with the SHA-256 `value`; None where it had better go by itself."""
+    if len(view) > SMALL:
+        return None
     service = target.service
     checksum = b64encode(value).decode("ascii")
     fields = (("x-amz-checksum-sha256", checksum),) if service.sends_checksums else ()
@@ -32,15 +35,13 @@ def send(behind: Behind, target: Target, value: bytes, view: memoryview) -> S3Se
 class S3Sent:
     """An object that was sent whole. Its `commit` learns what became of it."""
 
-    __slots__ = ("_sent", "_target", "_value", "algorithms", "descriptor")
+    __slots__ = ("_sent", "_target", "_value")
 
-    algorithms: tuple[str, ...]
-    descriptor: int | None
+    algorithms: tuple[str, ...] = ()
+    descriptor: int | None = None
 
     def __init__(self, target: Target, sent: Sent, value: bytes) -> None:
         self._target, self._sent, self._value = target, sent, value
-        self.algorithms = ()
-        self.descriptor = None
 
     def write(self, view: memoryview) -> None:
         raise ValueError("it has been sent")

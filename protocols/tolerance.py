@@ -34,8 +34,8 @@ class Tolerance:
         """Whether requests may be sent ahead there."""
         return self._left.get(origin, _AT_FIRST) >= 1
 
-    def take_notice(self, origin: Origin, answered: int, *, spoiled: bool) -> None:
-        """Of what came of requests that were sent ahead: good answers, and whether others came to nothing."""
+    def take_notice(self, origin: Origin, answered: int, spoiled: float) -> None:
+        """Of what came of requests that were sent ahead: good answers, and how many times it went wrong."""
         if spoiled or origin in self._left:
             with self._lock:
                 left = min(_AT_FIRST, self._left.get(origin, _AT_FIRST) + answered / _REPAID_BY)

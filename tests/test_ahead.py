@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +17,10 @@ from wf.protocols.conformance_tools import content, drained, make_context
 from wf.protocols.errors import Busy, Denied, NotFound, Stopped, TransferError
 from wf.protocols.http import HttpStore
 from wf.protocols.locations import parse_location
+from wf.protocols.origins import Origin, origin_of
 from wf.protocols.proxies import Proxies, Proxy
 from wf.protocols.s3 import S3Store
+from wf.protocols.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +68,48 @@ def read_announced(store: HttpStore | S3Store, locations: list[Location], run: i
             store.announce(locations[number : number + run])
         results.append(result(store, location))
     return results
+
+
+def read_compared(store: HttpStore | S3Store, locations: list[Location]) -> list[Result]:
+    """What the engine does where digests are expected: what is wrong is told to the store, and read once more."""
+    results = []
+    for number, location in enumerate(locations):
+        if number % (DEPTH // 2) == 0:
+            store.announce(locations[number : number + DEPTH])
+        found = result(store, location)
+        if isinstance(found, bytes) and not found.endswith(location.path.encode()):
+            store.announce(())
+            found = result(store, location)
+        results.append(found)
+    return results
+
+
+def wrong_on_lines(target: str, store: HttpStore) -> Script:
+    """The file itself only to who asks singly."""
+    on_line = store._ahead is not None and store._ahead._line is not None
+    return answer(body_of("/another" if on_line else target))
+
+
+def two_workers() -> tuple[HttpStore, HttpStore]:
+    context = make_context(stall=GUARD)
+    return HttpStore(context), HttpStore(context.for_another_thread(context.stop))
+
+
+@contextmanager
+def reading(
+    protocol: str, server: Scripted, count: int = 30
+) -> Iterator[tuple[HttpStore | S3Store, list[Location]]]:
+    store: HttpStore | S3Store
+    if protocol == "http":
+        store, locations = HttpStore(make_context(stall=GUARD)), files(server, count)
+    else:
+        key = AccessKey("AK", Secret("s"), endpoint=server.url, name="k", origin="a test")
+        store = S3Store(make_context(credential=key, stall=GUARD))
+        locations = [parse_location(f"s3://bucket/{number:05d}") for number in range(count)]
+    try:
+        yield store, locations
+    finally:
+        store.close()
 
 
 def targets(server: Scripted) -> list[str]:
@@ -271,12 +315,226 @@ def test_a_refusal_for_being_many_is_told_and_the_rest_is_forgotten(store: HttpS
         assert targets(server).count("/00004") == 1, "it was not asked again at once"
 
 
-def test_what_is_absent_does_not_end_the_line(store: HttpStore) -> None:
-    kinds = ["plain"] * 3 + ["absent"] * 20 + ["plain"] * 3
+def test_what_is_absent_costs_one_request_more_and_nothing_of_what_is_on_the_way(store: HttpStore) -> None:
+    kinds = ["plain"] * 4 + ["absent"] + ["plain"] * 15 + ["absent"] * 3 + ["plain"] * 8
     with scripted(choose=by_kind(kinds)) as server:
         results = read_announced(store, files(server, len(kinds)))
-        assert [one for one in results if isinstance(one, type)] == [NotFound] * 20
-        assert len(server.requests) == len(kinds)
+        assert [number for number, one in enumerate(results) if one is NotFound] == [4, 20, 21, 22]
+        asked = targets(server)
+        assert [asked.count(f"/{number:05d}") for number in range(len(kinds))] == [
+            2 if kind == "absent" else 1 for kind in kinds
+        ]
+
+
+def test_another_order_than_announced_is_served_also_after_something_was_absent(store: HttpStore) -> None:
+    kinds = ["plain"] * 4 + ["absent"] + ["plain"] * 15
+    with scripted(choose=by_kind(kinds)) as server:
+        locations = files(server, 20)
+        store.announce(locations)
+        for number in (0, 1, 2, 3, 4, 9, 6, 5):
+            assert result(store, locations[number]) == (
+                NotFound if number == 4 else body_of(f"/{number:05d}")
+            )
+        store.announce(locations[:8])
+        read_announced(store, locations[:5])
+        store.announce(locations[12:])
+        results = [result(store, one) for one in locations[12:]]
+        assert results == [body_of(one.path) for one in locations[12:]]
+
+
+def test_where_most_is_absent_it_is_soon_asked_for_once_only(store: HttpStore) -> None:
+    kinds = (["plain"] * 2 + ["absent"] * 8) * 40
+    with scripted(choose=by_kind(kinds)) as server:
+        results = read_announced(store, files(server, len(kinds)))
+        assert results.count(NotFound) == kinds.count("absent")
+        assert len(server.requests) < len(kinds) + 4 * DEPTH
+
+
+# --- whose answer it is
+
+
+REFUSED = {
+    "absent": answer(b"none", status="404 Not Found"),
+    "gone": answer(b"none", status="410 Gone"),
+    "forbidden": answer(b"no", status="403 Forbidden"),
+    "who are you": answer(b"who?", 'WWW-Authenticate: Basic realm="a"', status="401 Unauthorized"),
+    "failed": answer(b"oh", status="500 Internal Server Error"),
+    "overloaded": answer(b"", status="503 Service Unavailable"),
+    "elsewhere": answer(b"", "Location: /elsewhere", status="302 Found"),
+    "compressed": answer(b"gz", "Content-Encoding: gzip"),
+    "a part": answer(b"a", "Content-Range: bytes 5-5/9", status="206 Partial Content"),
+}
+
+
+def once(scripts: dict[str, Script]) -> Callable[[str, int, int], Script]:
+    """Each script for the first request of its target, and the file itself ever after."""
+    left = dict(scripts)
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        return left.pop(target[-5:], None) or answer(body_of(target))
+
+    return choose
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("protocol", ["http", "s3"])
+def test_no_file_fails_for_an_answer_that_may_be_another_files(protocol: str, kind: str) -> None:
+    with (
+        scripted(choose=once({"00005": REFUSED[kind]})) as server,
+        reading(protocol, server) as (store, locations),
+    ):
+        results = read_announced(store, locations)
+        assert all(isinstance(one, bytes) for one in results)
+
+
+@pytest.mark.parametrize("kind", ["absent", "forbidden"])
+@pytest.mark.parametrize("protocol", ["http", "s3"])
+def test_a_refusal_that_comes_twice_is_that_of_one_file(protocol: str, kind: str) -> None:
+    twice = once({"00005": [MORE, REFUSED[kind] * 2]})
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        script = twice(target, connection, count)
+        single = target.endswith("00005") and isinstance(script, bytes)
+        return REFUSED[kind] if single else script
+
+    with scripted(choose=choose) as server, reading(protocol, server) as (store, locations):
+        results = read_compared(store, locations)
+        assert [number for number, one in enumerate(results) if isinstance(one, type)] == [5]
+        assert store._ahead is not None
+        assert store._ahead._tolerance.lasts(origin_of(server.url)[0]), "it is no more than one line"
+
+
+@pytest.mark.parametrize("protocol", ["http", "s3"])
+def test_answers_that_were_exchanged_are_told_apart(protocol: str) -> None:
+    prefix = "/bucket/" if protocol == "s3" else "/"
+    exchanged = once(
+        {
+            "00005": [MORE, answer(body_of(f"{prefix}00006"))],
+            "00006": REFUSED["absent"],
+        }
+    )
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        script = exchanged(target, connection, count)
+        single = target.endswith("00005") and isinstance(script, bytes)
+        return REFUSED["absent"] if single else script
+
+    with scripted(choose=choose) as server, reading(protocol, server) as (store, locations):
+        results = read_compared(store, locations)
+        assert [number for number, one in enumerate(results) if isinstance(one, type)] == [5]
+        assert store._ahead is not None
+        assert store._ahead._tolerance.lasts(origin_of(server.url)[0]), "it is no more than one line"
+
+
+@pytest.mark.parametrize("kind", ["plain", "absent"])
+def test_an_answer_that_comes_late_on_a_line_is_not_taken_for_that_to_a_single_request(
+    store: HttpStore, kind: str
+) -> None:
+    def choose(target: str, connection: int, count: int) -> Script:
+        body = answer(body_of(target))
+        if connection > 1 or not count:
+            return body
+        first = REFUSED.get(kind, body)
+        # What was answered twice is followed by answers of which each comes with the next request.
+        return [MORE, first * 2] if count == 1 else [MORE, body]
+
+    with scripted(choose=choose) as server:
+        locations = files(server, 5)
+        results = read_compared(store, locations[:3]) + [result(store, one) for one in locations[3:]]
+        assert results == [body_of(f"/{number:05d}") for number in range(5)]
+
+
+# --- what is learnt
+
+
+def test_a_server_that_mixes_answers_up_gets_a_few_lines_only(store: HttpStore) -> None:
+    with scripted(choose=lambda target, *_: wrong_on_lines(target, store)) as server:
+        results = read_compared(store, files(server, 400))
+        assert results == [body_of(f"/{number:05d}") for number in range(400)]
+        assert 400 < len(server.requests) <= 400 + 3 * DEPTH
+
+
+def test_what_one_worker_learnt_of_a_server_the_others_know() -> None:
+    first, second = two_workers()
+    with scripted(choose=lambda target, *_: wrong_on_lines(target, first)) as server:
+        read_compared(first, files(server, 200))
+        before = len(server.requests)
+        for number, location in enumerate(locations := files(server, 40)):
+            second.announce(locations[number:])
+            assert result(second, location) == body_of(location.path)
+            assert len(server.requests) == before + number + 1
+        first.close()
+        second.close()
+
+
+def test_a_server_that_leads_many_reads_elsewhere_gets_a_few_lines_only(store: HttpStore) -> None:
+    kinds = (["plain"] * 4 + ["redirected"]) * 60
+    with scripted(choose=by_kind(kinds)) as server:
+        assert read_announced(store, files(server, 300))[4] == body_of("/elsewhere")
+        assert len(server.requests) <= 300 + 60 + 3 * DEPTH
+
+
+@pytest.mark.parametrize("protocol", ["http", "s3"])
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Slow Down"])
+def test_a_server_that_refuses_for_being_asked_too_much_gets_no_more_lines(
+    protocol: str, status: str
+) -> None:
+    seen: list[tuple[str, bool]] = []
+    refuse = once({"00005": answer(b"", status=status)})
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        seen.append((target[-5:], store._ahead is not None and store._ahead._line is not None))
+        return refuse(target, connection, count)
+
+    with scripted(choose=choose) as server, reading(protocol, server, 200) as (store, locations):
+        assert all(isinstance(one, bytes) for one in read_announced(store, locations))
+        assert ("00005", True) in seen
+        assert not any(on_line for _, on_line in seen[seen.index(("00005", False)) :])
+        assert len(server.requests) <= 200 + DEPTH
+
+
+def test_a_refusal_to_one_ends_the_lines_of_all() -> None:
+    first, second = two_workers()
+    on_line: list[str] = []
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        if second._ahead is not None and second._ahead._line is not None and target > "/00100":
+            on_line.append(target)
+        return ODD_ANSWERS["overloaded" if target == "/00005" else "plain"](target)
+
+    with scripted(choose=choose) as server:
+        locations = files(server, 50, first=101)
+        second.announce(locations)
+        results = [result(second, one) for one in locations[:2]]
+        assert Busy in read_announced(first, files(server, 8))
+        results += [result(second, one) for one in locations[2:]]
+        assert results == [body_of(one.path) for one in locations]
+        assert on_line == [one.path for one in locations[1 : 1 + DEPTH]]
+        assert len(server.requests) <= 50 + 5 + DEPTH
+    first.close()
+    second.close()
+
+
+def test_three_spoiled_lines_are_forgiven_and_one_more_for_many_good_answers() -> None:
+    here, there = Origin(False, "a.example", 80), Origin(False, "b.example", 80)
+    tolerance = Tolerance()
+    for _ in range(3):
+        assert tolerance.lasts(here)
+        tolerance.take_notice(here, 2, spoiled=1)
+    assert not tolerance.lasts(here)
+    assert tolerance.lasts(there)
+    for _ in range(1000):
+        tolerance.take_notice(there, 100, spoiled=1)
+    assert tolerance.lasts(there), "as servers do that end each connection after a hundred answers"
+
+
+def test_a_refusal_is_not_forgotten_for_any_number_of_good_answers() -> None:
+    origin, tolerance = Origin(False, "a.example", 80), Tolerance()
+    tolerance.note_status(origin, 404)
+    assert tolerance.lasts(origin)
+    tolerance.note_status(origin, 503)
+    tolerance.take_notice(origin, 1_000_000, spoiled=0)
+    assert not tolerance.lasts(origin)
 
 
 def test_a_stop_ends_the_wait_for_an_announced_answer() -> None:

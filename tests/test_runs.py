@@ -197,6 +197,32 @@ def test_a_server_that_mixes_its_answers_up_is_asked_again_singly(tmp_path: Path
     ]
 
 
+def test_a_file_is_not_missing_because_its_neighbour_is(tmp_path: Path) -> None:
+    none, twice = answer(b"none", status="404 Not Found"), False
+
+    def choose(target: str, connection: int, count: int) -> Script:
+        nonlocal twice
+        if (connection, count) == (1, 9):
+            twice = target == "/9"
+            return [MORE, none + none]
+        return none if target == "/9" else answer(target.encode() * 100)
+
+    with scripted(choose=choose) as server:
+        requests = [
+            transfer(
+                number,
+                f"{server.url}/{number}",
+                tmp_path / str(number),
+                expected=sha256(f"/{number}".encode() * 100),
+            )
+            for number in range(60)
+        ]
+        done = execute(requests, HTTP)
+    assert twice, "it did answer twice"
+    assert [number for number in range(60) if done.statuses[number] != "done"] == [9]
+    assert [len(done[number].attempts) for number in range(60)] == [1] * 60
+
+
 def test_a_second_worker_comes_once_a_large_file_has_begun() -> None:
     dispatcher, entry = entered([fetch(number) for number in range(10)])
     taken(dispatcher, entry)

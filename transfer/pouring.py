@@ -13,7 +13,7 @@ from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, T
 from .lanes import gate_key
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
-from .resuming import hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
+from .resuming import begin_anew, hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
 from .verification import compare_digests, compare_size, strongest
 from .work import Again, Copied, Handed, Sent
 
@@ -65,6 +65,8 @@ def pour(job: Pour) -> Copied | Again | Handed | Sent:
     try:
         reader = worker.store(source).open_read(source, length=length)
     except TransferError as error:
+        if job.peeked and isinstance(error, Changed):
+            return _poured_anew(job)
         raise error.at(End.SOURCE, "open source") from error.__cause__
     if worker.plan.settings.preserves:
         from .keeping import remember
@@ -75,6 +77,9 @@ def pour(job: Pour) -> Copied | Again | Handed | Sent:
     except TransferError as error:
         if job.work.announced and isinstance(error, Mismatch) and error.end is End.SOURCE:
             return _poured_singly(job, reader)
+        if job.peeked and isinstance(error, Changed) and error.end is not End.DESTINATION:
+            reader.close()
+            return _poured_anew(job)
         if source.is_local and reader.size is None and error.reach is not Reach.REQUEST:
             # A FIFO gives its bytes once: another attempt would publish what is left of them.
             error.reach = Reach.REPLICA if error.end is End.SOURCE else Reach.REQUEST
@@ -100,6 +105,12 @@ def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
     reader.close()
     store.announce(())
     job.work.announced = False
+    return pour(job)
+
+
+def _poured_anew(job: Pour) -> Copied | Again | Handed | Sent:
+    """Asks for the whole at once: only what was left made it ask for less, and that is of no use."""
+    begin_anew(job)
     return pour(job)
 
 
