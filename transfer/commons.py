@@ -108,7 +108,7 @@ class Commons(Endpoints):
         for index in range(len(self.slots), used):
             begin = _WORD + index * self._size
             self.slots[self.text(begin + self._named_at)] = begin
-        fits = bool(name) and used < _SLOTS and len(name.encode(errors="surrogateescape")) <= _TEXT
+        fits = bool(name) and name.isascii() and len(name) <= _TEXT and used < _SLOTS
         if name not in self.slots and fits:
             begin = self.slots[name] = _WORD + used * self._size
             _GATE.pack_into(self.memory, begin, *gate)
@@ -119,10 +119,10 @@ class Commons(Endpoints):
     def text(self, begin: int) -> str:
         (length,) = _LENGTH.unpack_from(self.memory, begin)
         begin += _LENGTH.size
-        return self.memory[begin : begin + length].decode(errors="surrogateescape")
+        return self.memory[begin : begin + length].decode(errors="replace")
 
     def write(self, begin: int, text: str) -> None:
-        data = text.encode(errors="surrogateescape")[:_TEXT]
+        data = text.encode(errors="replace")[:_TEXT]
         _LENGTH.pack_into(self.memory, begin, len(data))
         begin += _LENGTH.size
         self.memory[begin : begin + len(data)] = data
@@ -156,7 +156,7 @@ class _Gates(dict[str, Gate]):
         slot = self._commons.slots.get(name)
         return super().__getitem__(name) if slot is None else self._at(slot)
 
-    def get(self, name: str, default: T | None = None) -> Gate | T | None:
+    def get(self, name: str, default: T | None = None) -> Gate | T | None:  # type: ignore[override]
         slot = self._commons.slots.get(name)
         return super().get(name, default) if slot is None else self._at(slot)
 
@@ -167,7 +167,7 @@ class _Gates(dict[str, Gate]):
         else:
             _GATE.pack_into(self._commons.memory, slot, *gate)
 
-    def setdefault(self, name: str, gate: Gate) -> Gate:  # type: ignore[override]
+    def setdefault(self, name: str, gate: Gate) -> Gate:
         """The one that another process has made, or this one for all. The dispatcher's lock is held."""
         with self._commons:
             slot = self._commons.slot_for(name, gate)
@@ -188,7 +188,7 @@ class _Column(dict[str, "T"]):
         slot = self._commons.slots.get(name)
         return super().__getitem__(name) if slot is None else self._view[slot // _WORD + self._word]
 
-    def get(self, name: str, default: T | None = None) -> T | None:
+    def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
         slot = self._commons.slots.get(name)
         return super().get(name, default) if slot is None else self._view[slot // _WORD + self._word]
 
@@ -199,7 +199,7 @@ class _Column(dict[str, "T"]):
         else:
             self._view[slot // _WORD + self._word] = value
 
-    def setdefault(self, name: str, value: T) -> T:  # type: ignore[override]
+    def setdefault(self, name: str, value: T) -> T:
         found = self.get(name)
         if not found:
             self[name] = found = value

@@ -393,7 +393,9 @@ class Dispatcher:
         for name in lane.gates:
             gate = self._gates[name]
             # A success may have taken the strikes back, but not the time to leave the endpoint alone.
-            if self._endpoints.room(name, gate) < 0 or (gate.cooling_until and gate.cooling(time.monotonic())):
+            if self._endpoints.room(name, gate) < 0 or (
+                gate.cooling_until and gate.cooling(time.monotonic())
+            ):
                 return False
         return True
 

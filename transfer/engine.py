@@ -119,7 +119,7 @@ class Engine:
                         elif isinstance(item, Task):
                             self._task_step(worker, entry, item)
                         elif entry.holds_places:
-                            self._attempt(worker, item.work, entry.lane.key, item)
+                            self._help(worker, entry, item)
                     if worker.sending is not None:
                         worker.sending.settle()
                 finally:
@@ -254,28 +254,23 @@ class Engine:
         return progressed, told
 
     def _attempt(
-        self, worker: Worker, work: Work, key: tuple[str, str], parting: SharedFile | None = None
+        self, worker: Worker, work: Work, key: tuple[str, str], shared: SharedFile | None = None
     ) -> None:
-        """One attempt, or with `parting` a share of one that another worker began."""
+        """One attempt, or with `shared` a share of one that another worker began."""
         worker.meter.finished += worker.meter.moved
         worker.meter.moved = 0
         began, clock = time.time(), time.monotonic()
         logged_in = worker.context.logging_in
         worker.worked = time.thread_time() + logged_in
-        if parting is not None:
-            began, clock = parting.began, parting.clock
+        if shared is not None:
+            began, clock = shared.began, shared.clock
         worker.busy = True
-        fetched, source = work.spool, work.source
         try:
-            result = self._perform(work, worker) if parting is None else share(parting, worker)
+            result = self._tried(worker, work, began) if shared is None else share(shared, worker)
         except TransferError as error:
-            if work.spool is not fetched:
-                self._fetched(work, source, began)
             self.failed(worker, work, error, key, began, clock)
             return
         except BaseException as error:  # noqa: BLE001 - a protocol's defect, even an exit, is that request's failure
-            if work.spool is not fetched:
-                self._fetched(work, source, began)
             self.failed(worker, work, defect_in(work, error, self.log), key, began, clock)
             return
         finally:
@@ -286,8 +281,6 @@ class Engine:
         if isinstance(result, Handed):
             self._left_aside(work, result.aside, clock)
             return
-        if work.spool is not fetched:
-            self._fetched(work, source, began)
         if isinstance(result, Again):
             self.dispatcher.again(work, result.seconds)
             return
@@ -297,6 +290,21 @@ class Engine:
             self.nudge.set()
         self.succeeded(work, result, began, clock)
 
+    def _help(self, worker: Worker, entry: Entry, shared: SharedFile) -> None:
+        """A share of a large file. What was sent before does not wait until that is through."""
+        if worker.sending is not None:
+            worker.sending.settle()
+        self._attempt(worker, shared.work, entry.lane.key, shared)
+
+    def _tried(self, worker: Worker, work: Work, began: float) -> Copied | Again | Handed | Sent:
+        """What came of an attempt. A first leg that it has brought to its end is noted, whatever came of the second."""
+        fetched, source = work.spool, work.source
+        try:
+            return self._perform(work, worker)
+        finally:
+            if work.spool is not fetched:
+                self._fetched(work, source, began)
+
     def _sending(self, worker: Worker) -> Sending:
         if worker.sending is None:
             from .sending import Sending
@@ -305,7 +313,7 @@ class Engine:
         return worker.sending
 
     def _fetched(self, work: Work, source: Location | None, began: float) -> None:
-        """Notes a first leg that this attempt has brought to its end, whatever came of the second."""
+        """Notes a first leg, whose bytes are in the spool file now."""
         spool = work.spool
         assert source is not None and spool is not None
         self._refusals.succeeded(source, writing=False)

@@ -51,6 +51,8 @@ class Child:
         self._code: int | None = None
         self.own: deque[int] = deque()
         """Requests that only this child may do."""
+        self.stretch: deque[int] = deque()
+        """Requests that it is to do next if no other has nothing to do."""
         self.in_hand: set[int] = set()
         self.of_tasks: set[int] = set()
         """What it has in hand beside that for managed tasks, which cost it next to nothing."""

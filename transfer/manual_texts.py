@@ -43,8 +43,8 @@ MORE: Final = {
     "`rejected`, `task_items`, `protocols`, `digest`, `credentials`, `missing`, `alternatives`, `problem`.",
     "--meta": "May be given again. All *.meta files of the working directory (not of the folder that the batch is in) are read as well.",
     "--processes": "Worth it where one Python process is the limit: tens of thousands of small files. There is one report, one "
-    "deadline and one set of limits for each server, which are divided; what a killed process had not finished is done "
-    "by the others.",
+    "deadline and one set of limits for each server, which all share; what a killed process had not finished is done "
+    "by the others. The batch takes two to three times the memory that it takes in one process.",
     "--threads": "Adaptive: more while more are faster, up to 128, with a limit for each server that follows its answers. "
     "$PEGASUS_TRANSFER_THREADS is the default of this option.",
     "--max-attempts": "In one round each source of a request, and each destination, is tried once, unless what failed "

@@ -1,9 +1,9 @@
 """The work of one run shared between processes of this machine, for batches that one Python process cannot do faster.
 
-The parent keeps what there is one of: order, deadline, sinks, counters. It forks the children before any thread exists,
-so the batch is in memory once, and hands them numbers of requests, a few hundred at a time; each runs an engine of its own and
-hands outcomes back. Limits are divided between them. What a killed child had not finished is done by the others. A child
-whose parent has died sees the end of its pipe and stops.
+The parent keeps what there is one of: order, deadline, sinks, counters. It forks the children before any thread exists, so
+they have the batch, and hands them numbers of requests, a few hundred at a time; each runs an engine of its own (`forked.py`)
+and hands outcomes back. What is known of endpoints they share (`commons.py`), other limits are divided between them. What a killed
+child had not reported is done by the others.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ IN_HAND: Final = 256
 """Requests that a child has at most: enough for all its workers, few enough for others to do again."""
 _GIVEN: Final = 1024
 """Numbers in one write."""
+_STRETCH: Final = 4096
+"""Requests in a row that one child is meant to do, for their memory: reading an object changes it (its references are counted), and so
+its page, of which the process then has a copy. Neighbours lie on the same pages."""
 
 
 class Crew:
@@ -62,6 +65,8 @@ class Crew:
         """What a killed child had, and may have done without saying so."""
         self._over = False
         count = processes_of(plan.settings)
+        self._all_alike = not any(_is_particular(plan, scheme, count) for scheme in _schemes_of(plan))
+        """Any child may do any request, and none is for a task."""
         self._commons = Commons(count)
         self._children: list[Child] = []
         for index in range(count):
@@ -82,13 +87,10 @@ class Crew:
         if any(isinstance(request, Transfer) and request.size for request in requests):
             requests.sort(key=lambda request: getattr(request, "size", None) or 0, reverse=True)
         with self._lock:
-            tasks: list[int] = []
-            for request in requests:
-                if self._is_for_a_task(request):
-                    tasks.append(request.number)
-                    continue
-                self._queue_of(request).append(request.number)
-            self._give_tasks(tasks)
+            if self._all_alike:
+                self._waiting.extend(request.number for request in requests)
+            else:
+                self._sort_out(requests)
             self._share_out()
 
     def wanted(self) -> int:
@@ -164,6 +166,8 @@ class Crew:
             child.of_tasks.clear()
             child.in_hand.clear()
             child.own.clear()
+            unfinished += child.stretch
+            child.stretch.clear()
             if self._over and not unfinished and not tasks:
                 self.broken = self.broken or code != 0
                 return
@@ -184,13 +188,34 @@ class Crew:
         """Fills the hands of the children, the emptiest first. The lock is held."""
         while True:
             fit = [each for each in self._children if each.alive and len(each.in_hand) < IN_HAND]
-            fit = [each for each in fit if each.own or self._waiting]
+            fit = [each for each in fit if self._has_for(each)]
             if not fit:
                 return
             child = min(fit, key=lambda each: len(each.in_hand))
-            queue = child.own or self._waiting
-            share = max(1, min(len(queue) // (2 * len(fit)), IN_HAND - len(child.in_hand)))
+            queue = child.own or self._stretch_of(child, len(fit))
+            share = max(1, min(len(queue) // 2, IN_HAND - len(child.in_hand)))
             child.give([queue.popleft() for _ in range(share)], self._twice)
+
+    def _has_for(self, child: Child) -> bool:
+        return bool(child.own or self._waiting or any(each.stretch for each in self._children))
+
+    def _stretch_of(self, child: Child, others: int) -> deque[int]:
+        """What the child is to do next: the rest of its stretch, the next one, or the latter half of the longest that another has."""
+        if child.stretch:
+            return child.stretch
+        queue = self._waiting
+        share = min(_STRETCH, -(-len(queue) // (2 * others)))
+        if not share:
+            queue = max((each.stretch for each in self._children), key=len)
+            queue.rotate(share := -(-len(queue) // 2))
+        child.stretch.extend(queue.popleft() for _ in range(share))
+        return child.stretch
+
+    def _sort_out(self, requests: list[Request]) -> None:
+        tasks: list[int] = []
+        for request in requests:
+            (tasks if self._is_for_a_task(request) else self._queue_of(request)).append(request.number)
+        self._give_tasks(tasks)
 
     def _is_for_a_task(self, request: Request) -> bool:
         """A service will do it as one item of a task with many."""
@@ -215,6 +240,8 @@ class Crew:
     def _queue_of(self, request: Request) -> deque[int]:
         """Where it waits: with one child where an endpoint bears fewer connections than there are children, since each that has been
         there keeps one; else for any. So many of those that are left share what such an endpoint gets. The lock is held."""
+        if self._all_alike:
+            return self._waiting
         count = len(self._children)
         most = min((self._bears(end) for end in places_of(request)), default=count)
         if most >= count:
@@ -227,3 +254,15 @@ class Crew:
     def _bears(self, location: Location) -> int:
         capability = None if location.is_local else self._plan.registry.capability(location.scheme)
         return len(self._children) if capability is None else capability.connections_most
+
+
+def _schemes_of(plan: Plan) -> set[str]:
+    return {end.scheme for request in plan.requests for end in places_of(request)}
+
+
+def _is_particular(plan: Plan, scheme: str, processes: int) -> bool:
+    """Requests there are not for any child."""
+    capability = plan.registry.capability(scheme)
+    if capability is None or capability.local:
+        return False
+    return capability.offers(Shape.SERVICE) or capability.connections_most < processes

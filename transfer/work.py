@@ -148,6 +148,8 @@ class Work:
     """Attempts that a service refused while others of this run were there."""
     unfinished: Unfinished | None = None
     """Parts that the last attempt left for the next one."""
+    whole = False
+    """Going on from the middle came to nothing: from now on it is read from its beginning, in one stream."""
     traits: Traits | None = None
     """What the source told of itself, where that is to be kept (`keeping.py`)."""
     told: dict[Location, Resolved] | None = None
