@@ -10,15 +10,24 @@ from .gnu import write_manifest_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import BufferedWriter
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypeAlias
 
     from .digest import Digest
     from .entries import ManifestEntry
     from .formats import Format
     from .paths import Path
+
+    MakePartial: TypeAlias = Callable[[bytes], tuple[int, bytes]]
+
+
+def new_partial(path: bytes) -> tuple[int, bytes]:
+    """The descriptor and the name of an empty file beside `path`, a new name each time. Raises OSError."""
+    name = os.path.join(os.path.dirname(path), b".wf-%b.part" % os.urandom(8).hex().encode())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, 0o666), name
 
 
 class PublishedFile:
@@ -30,18 +39,16 @@ class PublishedFile:
     directly. All methods raise OSError as the system has it, except `abort`, which never raises.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, partial: MakePartial = new_partial) -> None:
         self._path = _absolute(os.fsencode(path))
         self._folder = os.path.join(os.path.dirname(self._path), b"")
         self._partial: bytes | None = None
-        self._file = self._open()
+        self._file = self._open(partial)
 
-    def _open(self) -> BufferedWriter:
+    def _open(self, partial: MakePartial) -> BufferedWriter:
         if _written_directly(self._path):
             return open(self._path, "wb")
-        self._partial = b"%b.wf-%b.part" % (self._folder, os.urandom(8).hex().encode())
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._partial, flags, 0o666)
+        descriptor, self._partial = partial(self._path)
         mode = _mode_of(self._path)
         if mode is not None:
             with suppress(OSError):  # not every file system has modes
@@ -65,11 +72,12 @@ class PublishedFile:
     def abort(self) -> None:
         """Leaves nothing behind. May be called more than once, and after `commit`."""
         partial, self._partial = self._partial, None
-        with suppress(OSError):  # the bytes that could not be flushed are those that are thrown away
-            self._file.close()
         if partial is not None:
+            # While it is open: a lock on it goes when it is closed, and then the name may be another's.
             with suppress(OSError):
                 os.unlink(partial)
+        with suppress(OSError):  # the bytes that could not be flushed are those that are thrown away
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -86,10 +94,13 @@ class PublishedFile:
 class ManifestWriter(PublishedFile):
     """Collects lines of the GNU form; `commit` publishes them whole, as `PublishedFile` does."""
 
-    def __init__(self, path: Path, *, tag: bool = False, zero: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, tag: bool = False, zero: bool = False, partial: MakePartial = new_partial
+    ) -> None:
+        """`partial` makes the file that is written until `commit`, beside the name that it is given."""
         self._tag = tag
         self._zero = zero
-        super().__init__(path)
+        super().__init__(path, partial=partial)
 
     def add(self, digest: Digest, path: Path) -> None:
         """Adds the line of a file. Its name is relative to the manifest's folder if it is below that, else absolute.

@@ -34,7 +34,8 @@ else:
             _cls, (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
         ),
     }
-    """By number of fields. `collections.namedtuple` compiles one for each type, which is half of what a type costs."""
+    """By number of fields, 16 being those of an outcome, of which each request has one. `collections.namedtuple` compiles one for
+    each type, which is half of what a type costs."""
 
     def constructor(name, fields, defaults):
         """Takes the values by position or by the names of the fields."""

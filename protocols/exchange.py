@@ -98,9 +98,8 @@ class Answer:
         self._left = 0
         """Bytes until the end of the body, or of the chunk; -1: until the connection is closed."""
         self._reusable = stays_open(head.minor, fields)
-        self.length: int | None = None
-        """Bytes of the body, where the answer tells; of a HEAD those that a GET would have."""
         self.length = _content_length(fields)
+        """Bytes of the body, where the answer tells; of a HEAD those that a GET would have."""
         coding = fields.values.get("transfer-encoding")
         if method == "HEAD" or head.status in (204, 304):
             pass

@@ -175,15 +175,7 @@ class FileStore:
 
     def open_write(self, location: Location, incoming: Incoming) -> Writer:
         path = location.path
-        try:
-            # Without an exception, which costs as much as all else here. What `access` cannot tell from a name that is free
-            # fails when the file is published: soon enough where all of it is here.
-            free = incoming.sha256 is not None and not os.access(path, os.F_OK)
-            kind = stat.S_IFREG if free else stat.S_IFMT(os.lstat(path).st_mode)
-        except FileNotFoundError:
-            kind = stat.S_IFREG
-        except (OSError, ValueError) as error:
-            raise failure(error, "write", path) from error
+        kind = _kind_at(path, whole=incoming.sha256 is not None)
         if kind == stat.S_IFREG or kind == stat.S_IFLNK:
             return self._open_writer(path, incoming)
         if kind == stat.S_IFDIR:
@@ -229,12 +221,7 @@ class FileStore:
         from .file_parts import begin, token_in_parts
 
         path, size = location.path, incoming.size
-        try:
-            kind = stat.S_IFMT(os.lstat(path).st_mode)
-        except FileNotFoundError:
-            kind = stat.S_IFREG
-        except (OSError, ValueError) as error:
-            raise failure(error, "write", path) from error
+        kind = _kind_at(path)
         if kind == stat.S_IFDIR:
             raise _in_the_way(path, "write")
         if kind not in (stat.S_IFREG, stat.S_IFLNK) or not size:
@@ -379,6 +366,20 @@ def entry_of(path: str, status: os.stat_result) -> Entry:
 def _folder_of(path: str) -> str:
     """Everything before the last name, with the slash at its end; empty for a name alone."""
     return path[: path.rfind("/") + 1]
+
+
+def _kind_at(path: str, *, whole: bool = False) -> int:
+    """What is at a destination, as `S_IFMT` has it: a regular file, too, where there is nothing. `whole`: all of the file is here."""
+    try:
+        # Without an exception, which costs as much as all else of a small file. What `access` cannot tell from a name that is
+        # free fails when the file is published: soon enough where all of it is here.
+        if whole and not os.access(path, os.F_OK):
+            return stat.S_IFREG
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return stat.S_IFREG
+    except (OSError, ValueError) as error:
+        raise failure(error, "write", path) from error
 
 
 def _not_opened(error: OSError | ValueError, path: str) -> TransferError:

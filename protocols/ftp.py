@@ -19,6 +19,7 @@ from .errors import (
     NotFound,
     ServerFault,
     TransferError,
+    TurnedAway,
     Unreachable,
     Unsupported,
 )
@@ -138,6 +139,8 @@ class FtpStore:
         try:
             session = self._sessions[login] = self._open(login)
             return talk(session)
+        except TurnedAway:
+            raise
         except Exception as error:
             raise self._given_up(error, what, login) from error
 
@@ -160,8 +163,15 @@ class FtpStore:
             session.sock.settimeout(context.stall)
             session.login(login.user, login.password.reveal())
             session.voidcmd("TYPE I")
-        except BaseException:
+        except BaseException as error:
+            connected = session.sock is not None
             session.close()
+            if connected and _is_gone(error):
+                # Servers that let in only so many say 421, or hang up before or after the greeting.
+                raise TurnedAway(
+                    f"logging in at {login.host}:{login.port}: {_said(error)}",
+                    host=f"{login.host}:{login.port}",
+                ) from error
             raise
         return session
 

@@ -5,6 +5,8 @@ Folded lines, blanks before a colon, bare line feeds, and heads of unreasonable 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..checksum.records import NamedTuple
 from .connection import Closed
 from .patterns import compiled
@@ -44,8 +46,6 @@ class _Seen(dict[str, tuple[str, str]]):
 
 
 _field_of: Final = _Seen().__getitem__
-_seen_lines: Final[dict[str, tuple[int, int, str]]] = {"HTTP/1.1 200 OK": (1, 200, "OK")}
-"""What status lines mean."""
 
 
 class Fields:
@@ -114,18 +114,13 @@ def parse_head(text: str) -> Head:
     return Head(*parse_status(line), Fields(section))
 
 
+@lru_cache(maxsize=64)
 def parse_status(line: str) -> tuple[int, int, str]:
     """Minor version, status and reason. Raises Malformed."""
-    found = _seen_lines.get(line)
-    if found is not None:
-        return found
     match = compiled(_STATUS).fullmatch(line)
     if match is None:
         raise Malformed("the answer is not HTTP/1.1")
-    found = int(match[1]), int(match[2]), (match[3] or "").strip()
-    if len(_seen_lines) < _SEEN_MOST and len(line) <= _SEEN_LENGTH:
-        _seen_lines[line] = found
-    return found
+    return int(match[1]), int(match[2]), (match[3] or "").strip()
 
 
 def receive_head(

@@ -25,7 +25,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
-    from typing import Any, Final
+    from typing import Any, Final, TypedDict, Unpack
+
+    class _Fields(TypedDict, total=False):
+        """What `Location._replace` may change."""
+
+        url: str
+        scheme: str
+        host: str
+        start: int
+        site: str
+        priority: int | None
+        kind: str
+        problem: str
+        logical: str
+
 
 _SHOWN_MOST: Final = 2000
 """Characters of a URL that people are shown."""
@@ -137,10 +151,11 @@ class Location:
         """The URL in the batch, where a resolver has put this location in its place; else empty."""
         return self._rest.logical
 
-    def _replace(self, **changed: Any) -> Location:
+    def _replace(self, **changed: Unpack[_Fields]) -> Location:
         names = ("url", "scheme", "host", "start", "site")
-        kept = {name: getattr(self, name) for name in names} | self._rest._asdict()
-        return Location(**(kept | changed))
+        fields = {name: getattr(self, name) for name in names} | self._rest._asdict()
+        fields.update(changed)
+        return Location(**fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Location) and self._values() == other._values()

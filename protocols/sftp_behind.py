@@ -13,11 +13,13 @@ import mmap
 import os
 
 from .errors import LocalRefused, TransferError, Unreachable
+from .registry import SFTP
 from .sftp_outgoing import write_error
 from .sftp_packets import Status
 from .sftp_partial import name_beside
-from .sftp_sent import HOMELESS, REFUSED, UNNAMED, WRITTEN, Sent
+from .sftp_sent import Sent, Stage
 from .sftp_tree import make_folders
+from .sftp_wires import LAST_WORDS_SECONDS
 from .sftp_writer import publish_otherwise
 from .ssh import path_of
 
@@ -26,17 +28,15 @@ if TYPE_CHECKING:
     from typing import Final
 
     from .locations import Location
-    from .sftp_sent import Stage
     from .sftp_wire import Wire
     from .sftp_wires import Wires
     from .values import Incoming
 
-DEPTH: Final = 32
+DEPTH: Final = SFTP.behind
 """Files that wait together."""
 SMALL: Final = 128 << 10
 """Bytes of a file up to which it is worth a copy: as many as there are in one WRITE to most servers."""
 _DOING: Final = "several files were on their way"
-_LAST_WORDS_SECONDS: Final = 5.0
 
 
 class Behind:
@@ -103,7 +103,7 @@ class Behind:
         try:
             wire = self._present()
             self.settling = True
-            for sent in self._at(WRITTEN):
+            for sent in self._at(Stage.WRITTEN):
                 sent.rename(wire)
             self._write_all(wire)
             self._publish_others(wire)
@@ -128,7 +128,7 @@ class Behind:
     def _write_all(self, wire: Wire) -> None:
         """Waits until each is REFUSED or OVER. Folders that are missing are made."""
         _wait(wire)
-        homeless = self._at(HOMELESS)
+        homeless = self._at(Stage.HOMELESS)
         if not homeless:
             return
         for sent in homeless:
@@ -138,7 +138,7 @@ class Behind:
         for sent in homeless:
             sent.open()
         _wait(wire)
-        for sent in self._at(HOMELESS):
+        for sent in self._at(Stage.HOMELESS):
             sent.end(sent.undone("its folder cannot be made"))
 
     def _make_folder(self, wire: Wire, folder: bytes) -> None:
@@ -151,10 +151,10 @@ class Behind:
 
     def _publish_others(self, wire: Wire) -> None:
         """Looks closer at what was refused."""
-        for sent in self._at(REFUSED):
+        for sent in self._at(Stage.REFUSED):
             assert sent.status is not None
             sent.end(write_error(wire, sent.status, sent.partial, sent.path))
-        for sent in self._at(UNNAMED):
+        for sent in self._at(Stage.UNNAMED):
             self._publish_otherwise(wire, sent)
 
     def _publish_otherwise(self, wire: Wire, sent: Sent) -> None:
@@ -220,7 +220,7 @@ class Behind:
             self._tidy_up_anew([sent])
             return
         context = wire.context
-        wire.context = context.for_last_words(_LAST_WORDS_SECONDS)
+        wire.context = context.for_last_words(LAST_WORDS_SECONDS)
         try:
             while sent.waiting:
                 wire.step()

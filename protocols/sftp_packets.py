@@ -40,6 +40,8 @@ EXTENDED_REPLY: Final = 201
 EOF: Final = 1
 NO_SUCH_FILE: Final = 2
 FAILURE: Final = 4
+ALREADY_EXISTS: Final = 11
+"""SSH_FX_FILE_ALREADY_EXISTS of later versions of the draft, which some servers say in this one too."""
 
 _LONG: Final = Struct(">I")
 _DOUBLE: Final = Struct(">Q")

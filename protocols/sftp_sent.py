@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
-
+from ..checksum.records import StrEnum
 from .errors import Broken, Stopped, TransferError, Undone
 from .sftp_packets import (
+    ALREADY_EXISTS,
     ATTRS,
     CLOSE,
+    FAILURE,
     FSTAT,
     LSTAT,
     NO_SUCH_FILE,
@@ -35,28 +36,24 @@ if TYPE_CHECKING:
     from .sftp_wire import Wire
     from .values import Incoming
 
-_TAKEN: Final = (4, 11)
-"""SSH_FX_FAILURE, which is also said of a name that is there already, and SSH_FX_FILE_ALREADY_EXISTS of later versions."""
+_TAKEN: Final = (FAILURE, ALREADY_EXISTS)
+"""What is said of a name that is there already, the first of them of much else too."""
 
 
-class Stage(Enum):
-    OPENING = auto()
-    HOMELESS = auto()
+class Stage(StrEnum):
+    OPENING = "opening"
+    HOMELESS = "homeless"
     """Its folder is missing."""
-    WRITING = auto()
-    WRITTEN = auto()
+    WRITING = "writing"
+    WRITTEN = "written"
     """All of it was confirmed, under the name of the partial."""
-    RENAMING = auto()
-    REFUSED = auto()
+    RENAMING = "renaming"
+    REFUSED = "refused"
     """It could not be written, because of `status`."""
-    UNNAMED = auto()
+    UNNAMED = "unnamed"
     """It was written, and could not be renamed, because of `status`."""
-    OVER = auto()
+    OVER = "over"
     """Published, or never to be, because of `error`."""
-
-
-# By name, for to ask the class for a member is slow.
-OPENING, HOMELESS, WRITING, WRITTEN, RENAMING, REFUSED, UNNAMED, OVER = Stage
 
 
 class Sent:
@@ -69,8 +66,6 @@ class Sent:
         "_mode",
         "_obstacle",
         "_told",
-        "algorithms",
-        "descriptor",
         "error",
         "location",
         "partial",
@@ -83,8 +78,8 @@ class Sent:
         "wire",
     )
 
-    algorithms: tuple[str, ...]
-    descriptor: int | None
+    algorithms: tuple[str, ...] = ()
+    descriptor: int | None = None
 
     def __init__(
         self,
@@ -96,14 +91,12 @@ class Sent:
         data: memoryview,
     ) -> None:
         """`data` must stay as it is until nothing is on its way any more."""
-        self.algorithms = ()
-        self.descriptor = None
         self.wire = wire
         self.location = location
         self.path = path
         self.partial = name_beside(self.path, incoming.token)
         self.size = len(data)
-        self.stage = OPENING
+        self.stage = Stage.OPENING
         self.waiting = 0
         """Answers that are still to come."""
         self.there = False
@@ -124,7 +117,7 @@ class Sent:
         raise ValueError("it has been sent")
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
-        if self.stage is not OVER:
+        if self.stage is not Stage.OVER:
             self._behind.settle()
         if self.error is not None:
             raise self.error
@@ -132,7 +125,7 @@ class Sent:
 
     def abort(self, *, keep: bool = False) -> None:
         """Nothing where it is published, or known to have failed: then nothing is left."""
-        if self.stage is not OVER:
+        if self.stage is not Stage.OVER:
             self._behind.give_up(self)
 
     # --- requests
@@ -140,7 +133,7 @@ class Sent:
     def open(self) -> None:
         """Asks for the partial, and for what is at the destination."""
         wire = self.wire
-        self.stage = OPENING
+        self.stage = Stage.OPENING
         self.status = None
         self.there = True
         self.waiting = 2
@@ -149,7 +142,7 @@ class Sent:
 
     def _write(self) -> None:
         wire, handle, confirmed = self.wire, self._handle, self._confirmed
-        self.stage = WRITING
+        self.stage = Stage.WRITING
         data, block = self._data, wire.block
         for begin in range(0, self.size, block):
             wire.expect(wire.write_at(handle, begin, data[begin : begin + block]), confirmed)
@@ -163,8 +156,8 @@ class Sent:
 
     def rename(self, wire: Wire) -> None:
         """Only for what is WRITTEN."""
-        assert self.stage is WRITTEN
-        self.stage = RENAMING
+        assert self.stage is Stage.WRITTEN
+        self.stage = Stage.RENAMING
         self.waiting = 1
         wire.expect(ask_to_rename(wire, self.partial, self.path), self._renamed)
 
@@ -200,8 +193,8 @@ class Sent:
             return
         if self._obstacle and self.error is None:
             self.error = in_the_way(self.path, self._obstacle)
-        if self.error is not None or self.stage is OVER:
-            self.stage = OVER
+        if self.error is not None or self.stage is Stage.OVER:
+            self.stage = Stage.OVER
             if self._handle:
                 self.waiting = 1
                 self._close()
@@ -211,8 +204,8 @@ class Sent:
             self._not_opened(self.status)
 
     def _not_opened(self, status: Status) -> None:
-        if status.code == NO_SUCH_FILE and self.stage is OPENING:
-            self.stage = HOMELESS
+        if status.code == NO_SUCH_FILE and self.stage is Stage.OPENING:
+            self.stage = Stage.HOMELESS
         elif status.code in _TAKEN:
             # What an earlier process may have left is looked at more closely by who writes it singly.
             self.end(self.undone("its partial cannot be made"))
@@ -239,18 +232,18 @@ class Sent:
 
     def _one_less(self) -> None:
         self.waiting -= 1
-        if self.waiting or self.stage is not WRITING:
+        if self.waiting or self.stage is not Stage.WRITING:
             return
         if self.error is None and self.status is None and self._told not in (None, self.size):
             self.error = Broken(
                 f"{self.what}: the server has {self._told} bytes after {self.size} were written"
             )
         if self.error is not None:
-            self.stage = OVER
+            self.stage = Stage.OVER
         elif self.status is not None:
-            self.stage = REFUSED
+            self.stage = Stage.REFUSED
         else:
-            self.stage = WRITTEN
+            self.stage = Stage.WRITTEN
             if self._behind.settling:
                 self.rename(self.wire)
 
@@ -260,7 +253,7 @@ class Sent:
             raise_unless_ok(packet)
         except Status as status:
             self.status = status
-            self.stage = UNNAMED
+            self.stage = Stage.UNNAMED
         except TransferError as error:
             self.end(error)
         else:
@@ -268,7 +261,7 @@ class Sent:
 
     def published(self) -> None:
         self.there = False
-        self.stage = OVER
+        self.stage = Stage.OVER
 
     def _removed(self, packet: Packet) -> None:
         """Whatever was said: there is nothing else that could be done."""
@@ -278,8 +271,8 @@ class Sent:
 
     def end(self, error: TransferError) -> None:
         """It comes to nothing, unless that is known already. An answer that is still to come is taken, and starts nothing."""
-        if self.stage is not OVER:
-            self.stage = OVER
+        if self.stage is not Stage.OVER:
+            self.stage = Stage.OVER
             self.error = self.error or error
 
     def lost(self, cause: TransferError) -> None:

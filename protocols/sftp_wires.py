@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _IDLE_MOST: Final = 2
 """Conversations kept for one account: one that reads and one that writes."""
-_LAST_WORDS_SECONDS: Final = 5.0
+LAST_WORDS_SECONDS: Final = 5.0
+"""What may still be said to a server after a stop, in this time."""
 
 
 class Wires:
@@ -40,6 +41,7 @@ class Wires:
         self._idle: dict[object, list[Wire]] = {}
         self._without: dict[object, NoSubsystem] = {}
         self.holder: Holder | None = None
+        """Who holds one of them beyond a single file, if anybody does."""
 
     def take(self, location: Location, purpose: str, doing: str, *, wanted: Wire | None = None) -> Wire:
         """A wire for the location, for one user until `give`. `doing` is for messages: `cannot ...`.
@@ -98,7 +100,7 @@ class Wires:
         wire = None if self._context.stop.is_set() else self._free(key, None, doing, writes=True)
         if wire is not None:
             return wire
-        return self._opened(key, opener, doing, self._context.for_last_words(_LAST_WORDS_SECONDS))
+        return self._opened(key, opener, doing, self._context.for_last_words(LAST_WORDS_SECONDS))
 
     def _opened(self, key: object, opener: Opener, doing: str, context: Context) -> Wire:
         began = time.monotonic()
@@ -118,6 +120,7 @@ class Wires:
         return wire
 
     def give(self, wire: Wire) -> None:
+        """Takes a wire back; one that was only lent by its holder (`take_briefly`) stays with the holder."""
         if self.holder is not None and wire is self.holder.wire:
             return
         idle = self._idle.setdefault(wire.key, [])

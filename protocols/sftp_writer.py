@@ -8,6 +8,7 @@ import stat
 from .errors import Broken, LocalRefused, TransferError, Unreachable
 from .sftp_outgoing import Outgoing, read_at
 from .sftp_packets import (
+    ALREADY_EXISTS,
     EXTENDED,
     FAILURE,
     LSTAT,
@@ -19,6 +20,7 @@ from .sftp_packets import (
 )
 from .sftp_partial import Partial, in_the_way, mark_as_kept, open_partial
 from .sftp_tree import attributes_of
+from .sftp_wires import LAST_WORDS_SECONDS
 from .ssh import shown_path
 from .ssh_errors import error_of_status
 from .values import Receipt
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from .values import Incoming
 
 _POSIX_RENAME: Final = b"posix-rename@openssh.com"
-_LAST_WORDS_SECONDS: Final = 5.0
 
 
 class SftpWriter:
@@ -100,7 +101,7 @@ class SftpWriter:
         context = wire.context
         try:
             if not wire.broken:
-                wire.context = context.for_last_words(_LAST_WORDS_SECONDS)
+                wire.context = context.for_last_words(LAST_WORDS_SECONDS)
                 self._tidy_up(wire, keep)
                 wire.context = context
             elif self._partial and not keep:
@@ -188,7 +189,7 @@ def publish_otherwise(wire: Wire, partial: bytes, path: bytes, refusal: Status) 
         there = attributes_of(wire, path, LSTAT)
         if there is not None and stat.S_ISDIR(there.mode or 0):
             raise in_the_way(path, "a folder")
-        if _POSIX_RENAME in wire.extensions or there is None or refusal.code not in (FAILURE, 11):
+        if _POSIX_RENAME in wire.extensions or there is None or refusal.code not in (FAILURE, ALREADY_EXISTS):
             raise refusal
         _exchange(wire, partial, path)
     except Status as status:

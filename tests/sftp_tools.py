@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from wf.credentials.kinds import Anonymous, Secret, SshKey
-from wf.protocols.conformance_tools import make_context
+from wf.protocols.conformance_tools import content, make_context
 from wf.protocols.locations import Location, parse_location
 from wf.protocols.registry import SFTP
 from wf.protocols.sftp import SftpStore
@@ -13,6 +14,7 @@ from wf.protocols.sftp import SftpStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from servers.sshd import Keys, Sshd
     from wf.credentials.kinds import Credential
     from wf.protocols.context import Context
@@ -42,6 +44,19 @@ def planted(server: Sshd, name: str, data: bytes, *, port: int = 0) -> Location:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return place(server, name, port=port)
+
+
+def fresh(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
+    """The same server with a new and empty folder, and with its `ssh` as the one that is found."""
+    folder = server.folder / os.urandom(4).hex()
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{server.path}:{os.environ['PATH']}")
+    return server._replace(folder=folder)
+
+
+def body(at: int, size: int = 5_000) -> bytes:
+    """Bytes that tell at their end which file they are of."""
+    return content(size)[: max(0, size - 4)] + at.to_bytes(4, "big")[: min(size, 4)]
 
 
 class FarStore(SftpStore):

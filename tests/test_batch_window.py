@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
+import threading
 import tracemalloc
 
 import pytest
@@ -101,6 +103,61 @@ def test_a_byte_that_is_no_utf_8_has_its_line_and_column() -> None:
     assert isinstance(found, tuple)
     assert found == whole
     assert found[2] > 1
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("first", [1, 2, 3, 1000])
+def test_utf_16_is_recognised_however_few_bytes_come_first(order: str, first: int) -> None:
+    data = ("\ufeff" + DOCUMENTS["array"]).encode(order)
+    pieces = [data[:first], data[first:], b""]
+
+    class Few:
+        def read(self, size: int) -> bytes:
+            return pieces.pop(0)
+
+    with pytest.raises(BatchError) as caught:
+        load_batch(Few(), environment={})
+    assert caught.value.hint == "this looks like UTF-16"
+    assert (caught.value.line, caught.value.column) == (1, 1)
+
+
+def test_one_byte_that_is_all_is_read_all_the_same() -> None:
+    pieces = [b"7", b""]
+
+    class One:
+        def read(self, size: int) -> bytes:
+            return pieces.pop(0)
+
+    assert meaning(One()) == meaning(b"7")  # type: ignore[arg-type]
+
+
+def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+    """As some parents leave standard input: a read of nothing yet is no end."""
+    receiving, sending = os.pipe()
+    os.set_blocking(receiving, False)
+    data = DOCUMENTS["array"].encode()
+    asked = threading.Event()
+
+    class Asked(io.FileIO):
+        def read(self, size: int = -1) -> bytes | None:
+            found = super().read(size)
+            if found is None:
+                asked.set()
+            return found
+
+    def send() -> None:
+        for place in range(0, len(data), 100):
+            asked.wait(20)
+            asked.clear()
+            os.write(sending, data[place : place + 100])
+        os.close(sending)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with Asked(receiving) as file:
+        found = meaning(file)  # type: ignore[arg-type]
+    sender.join()
+    assert found == meaning(data)
 
 
 def test_a_file_is_never_whole_in_memory() -> None:

@@ -9,12 +9,13 @@ import pytest
 from servers.scripted import BODY, CLOSE, MORE, RESET, STALL, Script, Scripted, answer, scripted
 from wf.credentials.kinds import AccessKey, Secret
 from wf.protocols import behind
-from wf.protocols.behind import DEPTH
+from wf.protocols.behind import DEPTH, SMALL
 from wf.protocols.conformance_tools import content, digest_of, digests_for, make_context
 from wf.protocols.errors import Busy, Stopped, TransferError, Undone
 from wf.protocols.locations import parse_location
 from wf.protocols.origins import Request, Route, origin_of
 from wf.protocols.proxies import Proxies, Proxy
+from wf.protocols.registry import S3
 from wf.protocols.s3 import S3Store
 from wf.protocols.values import Incoming
 
@@ -124,6 +125,17 @@ def test_nothing_is_sent_behind_others_through_a_proxy() -> None:
         put(store, "first", b"first")
         assert send(store, "second", b"data") is None
         store.close()
+
+
+def test_only_what_is_small_is_sent_behind_others() -> None:
+    with scripted(GOOD) as server:
+        store = earned(server)
+        assert sent_together(store, [bytes(SMALL), bytes(SMALL + 1)]) == ["ok", "singly"]
+        store.close()
+
+
+def test_as_many_are_on_the_way_as_the_capability_says() -> None:
+    assert S3.behind == DEPTH
 
 
 def test_no_more_are_on_the_way_than_the_depth() -> None:

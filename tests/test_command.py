@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -130,6 +131,32 @@ def wait_for_partial(folder: Path, size: int, process: subprocess.Popen[bytes]) 
 
 
 # --- exit codes
+
+
+def _sleeps(process: subprocess.Popen[bytes]) -> bool:
+    """It waits for something (proc_pid_stat(5))."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nobody tells whether a process waits")
+def test_standard_input_that_does_not_block_is_waited_for(job: Job, tmp_path: Path) -> None:
+    """A parent's event loop leaves it so, and the batch may come later than the command asks for it."""
+    (tmp_path / "a").write_bytes(SMALL)
+    batch = json.dumps([transfer(tmp_path / "a", tmp_path / "b")]).encode()
+    receiving, sending = os.pipe()
+    os.set_blocking(receiving, False)
+    command = subprocess.Popen(
+        job.command(), stdin=receiving, stderr=subprocess.PIPE, cwd=job.folder, env=job.environment
+    )
+    os.write(sending, batch[:100])
+    wait_for(lambda: not select.select([receiving], [], [], 0)[0], command)
+    wait_for(lambda: _sleeps(command), command)
+    os.write(sending, batch[100:])
+    os.close(sending)
+    os.close(receiving)
+    _, told = command.communicate(timeout=PATIENCE)
+    assert command.returncode == 0, told
+    assert (tmp_path / "b").read_bytes() == SMALL
 
 
 def test_0_when_everything_is_done(job: Job, tmp_path: Path) -> None:

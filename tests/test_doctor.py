@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ import pytest
 from command_runs import Run, wf_transfer
 from credentials_made import certificate, private, proxy, token
 from servers.unprivileged import Unprivileged
+from wf.transfer.doctor import examine
+from wf.transfer.doctor_facts import Fact
+from wf.transfer.protocols_page import EXTRAS
 
 MEMBERS = {"section", "name", "value", "state", "remedy"}
 DOCUMENT = {
@@ -116,6 +122,40 @@ def test_a_tool_that_is_not_there_is_a_note(tmp_path: Path) -> None:
     code, found = doctor(tmp_path, PATH=str(tmp_path))
     assert (code, found["ssh"]["state"]) == (0, "note")
     assert "scp" in found["ssh"]["remedy"]
+
+
+# --- libraries
+
+
+def libraries() -> list[Fact]:
+    return [fact for fact in examine({}) if fact.section == "libraries"]
+
+
+def test_a_library_is_there_if_its_module_is() -> None:
+    names = {name for extra in EXTRAS if extra.useful for name in extra.modules}
+    found = {fact.name: fact for fact in libraries()}
+    assert names <= found.keys()
+    for name in names:
+        assert (found[name].value != "not installed") == (find_spec(name.partition(".")[0]) is not None)
+        assert bool(found[name].remedy) == (found[name].value == "not installed")
+
+
+@pytest.mark.parametrize(
+    ("module", "distribution"),
+    [("irods", "python-irodsclient"), ("yaml", "PyYAML"), ("google_crc32c", "google-crc32c")],
+)
+def test_the_version_is_that_of_the_distribution_whatever_its_name(module: str, distribution: str) -> None:
+    pytest.importorskip(module)
+    assert [fact.value for fact in libraries() if fact.name == module] == [version(distribution)]
+
+
+def test_a_library_of_several_extras_is_named_once_with_all_that_it_would_bring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "google_crc32c", None)  # as Python sees a module that is not there
+    found = [fact for fact in libraries() if fact.name == "google_crc32c"]
+    assert [(fact.value, str(fact.state)) for fact in found] == [("not installed", "note")]
+    assert all(f"wf-transfer[{extra}]" in found[0].remedy for extra in ("gcs", "xrootd", "crc"))
 
 
 # --- credentials

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -21,6 +23,7 @@ from wf.protocols.errors import (
     Denied,
     Misconfigured,
     NotFound,
+    TurnedAway,
     Unreachable,
     Unsupported,
 )
@@ -170,3 +173,23 @@ def test_a_busy_server_is_busy(store: FtpStore) -> None:
     busy = "421 too many users"
     with broken_ftp(b"", welcome=busy) as server, pytest.raises(Busy, match="too many users"):
         store.open_read(parse_location(f"{server.url}/a"))
+
+
+def test_nobody_let_in_is_being_turned_away(tmp_path: Path) -> None:
+    """What a server says to one client too many, and what another one does: it hangs up."""
+    for greeting in (b"421 Too many connections.\r\n", b""):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            door = threading.Thread(target=_turn_away, args=(listener, greeting))
+            door.start()
+            store = FtpStore(make_context())
+            with pytest.raises(TurnedAway) as caught:
+                store.open_read(parse_location(f"ftp://127.0.0.1:{listener.getsockname()[1]}/file"))
+            assert caught.value.__cause__ is not caught.value
+            store.close()
+            door.join()
+
+
+def _turn_away(listener: socket.socket, greeting: bytes) -> None:
+    connection, _ = listener.accept()
+    connection.sendall(greeting)
+    connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,23 @@ from wf.protocols.values import Part, Token
 from wf.transfer.journal import Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LOG = logging.getLogger("wf.test")
 PLACE = parse_location("s3://alice@store/bucket/key")
 TOKEN = Token(PLACE, "upload-1", 100, 10)
+FULL = 4096
+"""Bytes that a file may have where `limited_files` is used: what is written behind them fails, as on a full disk."""
+
+
+@pytest.fixture
+def limited_files() -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -58,7 +71,22 @@ def test_uploads_of_other_versions_are_known(path: Path) -> None:
     assert journal.others("copy", PLACE) == ()
 
 
-@pytest.mark.parametrize("damage", [b'{"part":7,"na', b"\x00\xff", b'{"part":1}\n[]\n{"begun":1}\n'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"part":7,"na',
+        b"\x00\xff",
+        b'{"part":1}\n[]\n{"begun":1}\n',
+        b'{"a":' * 100_000,
+        b"[" * 100_000 + b"]" * 100_000 + b"\n",
+        b'{"begun":"a","url":"u","name":"n","size":Infinity,"part":1}\n',
+        b'{"begun":"a","url":"u","name":"n","size":NaN,"part":1}\n',
+        b'{"begun":"a","url":"u","name":"n","size":1e999,"part":' + b"9" * 5000 + b"}\n",
+        b'{"begun":"a","url":"u","name":"n","size":0,"part":0}\n{"begun":"b","url":"u","name":"m","size":-7,"part":2}\n',
+        b'{"ended":[]}\n{"ended":{}}\n"begun"\nnull\n7\n{"part":1,"name":[],"mark":1}\n',
+    ],
+    ids=lambda damage: f"{damage[:18]!r}...",
+)
 def test_damage_at_the_end_does_no_harm(path: Path, damage: bytes) -> None:
     killed_after_two_parts(path)
     with path.open("ab") as file:
@@ -73,6 +101,30 @@ def test_damage_at_the_end_does_no_harm(path: Path, damage: bytes) -> None:
     path.write_bytes(data)
     found = Journal(str(path), LOG).find("copy", PLACE, 10)
     assert found is not None and "third" in found.marks
+
+
+def test_an_upload_of_no_size_is_not_believed(path: Path) -> None:
+    """Nothing could be asked for of an upload whose parts have no bytes, and it would stay in the journal for ever."""
+    lines = [
+        {"begun": "copy", "url": PLACE.url, "name": f"upload-{size}-{part}", "size": size, "part": part}
+        for size, part in ((0, 10), (-5, 10), (100, 0), (100, -10))
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal = Journal(str(path), LOG)
+    assert journal.others("another", PLACE) == ()
+    journal.close()
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("limited_files")
+def test_a_full_disk_behind_a_torn_line_stops_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_bytes(b'{"part":7,"na' + b" " * (FULL - 13))
+    journal = Journal(str(path), LOG)
+    assert journal.find("copy", PLACE, 10) is None
+    assert "cannot be written: File too large" in caplog.text
+    journal.begun("copy", TOKEN)
+    assert journal.find("copy", PLACE, 10) is not None, "within the run it is known all the same"
+    journal.close()
 
 
 def test_it_goes_when_nothing_is_left(path: Path) -> None:

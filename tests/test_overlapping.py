@@ -59,11 +59,16 @@ def staged(tmp_path: Path) -> Settings:
 
 
 def run(
-    server: Server, settings: Settings, *, capability: Capability | None = None, **details: object
+    server: Server,
+    settings: Settings,
+    *,
+    capability: Capability | None = None,
+    stop: threading.Event | None = None,
+    **details: object,
 ) -> Run:
     """One transfer from `/a` at `src` to `/out` at `dst`."""
-    places = server.location("/a", "src"), server.location("/out", "dst")
-    return execute([transfer(0, *places, **details)], capability or server.takes(), settings=settings)
+    request = transfer(0, server.location("/a", "src"), server.location("/out", "dst"), **details)
+    return execute([request], capability or server.takes(), settings=settings, stop=stop)
 
 
 def both_at_once(server: Server) -> threading.Event:
@@ -334,12 +339,7 @@ def test_a_stop_in_the_middle_leaves_nothing(server: Server, staged: Settings, t
 
     server.hook(server.sends, hang)
     both_at_once(server)
-    done = execute(
-        [transfer(0, server.location("/a", "src"), server.location("/out", "dst"))],
-        server.takes(),
-        settings=staged,
-        stop=stop,
-    )
+    done = run(server, staged, stop=stop)
     assert (done.exit, done.statuses) == (75, ["stopped"])
     assert server.names() == ["/a"]
     assert not leftovers(tmp_path)
@@ -351,12 +351,7 @@ def test_a_stop_while_only_the_second_leg_runs_ends_it(
     stop = threading.Event()
     server.hook(server.commits, lambda call: stop.set())
     server.stall(server.commits)
-    done = execute(
-        [transfer(0, server.location("/a", "src"), server.location("/out", "dst"))],
-        server.takes(),
-        settings=staged,
-        stop=stop,
-    )
+    done = run(server, staged, stop=stop)
     assert (done.exit, done.statuses) == (75, ["stopped"])
     assert server.names() == ["/a"]
     assert not leftovers(tmp_path)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from runs import QUICK, digest, execute, leftovers, sha256, streaming, transfer
-from wf.protocols.errors import Broken, Busy, Denied, NotFound
+from wf.protocols.errors import Broken, Busy, Changed, Denied, NotFound
 from wf.protocols.memory import FOREVER, Manners, MemoryServer
-from wf.transfer.segments import Pace, more_streams
+from wf.protocols.values import Token
+from wf.transfer.pump import Hashing
+from wf.transfer.segments import Pace, Segments, more_streams
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -363,6 +365,24 @@ def test_a_partial_that_was_cut_off_is_not_published_with_its_holes(
     assert not leftovers(tmp_path)
 
 
+def test_a_journal_that_tells_another_size_does_not_cut_the_file_short(
+    server: MemoryServer, tmp_path: Path
+) -> None:
+    stop, journal = threading.Event(), tmp_path / "journal"
+    stop_at(server, 4 * MIB, stop)
+    request = transfer(0, server.location("/a"), server.location("/out"))
+    settings = ALONE._replace(journal=str(journal))
+    execute([request], streaming(server), settings=settings, stop=stop)
+    told = journal.read_text()
+    assert f'"size":{len(DATA)},' in told
+    journal.write_text(told.replace(f'"size":{len(DATA)},', f'"size":{3 * MIB},'))
+
+    done = execute([request], streaming(server), settings=settings)
+
+    assert done.exit == 0, done[0].error
+    assert server.get("/out") == DATA
+
+
 def test_what_is_left_of_another_version_is_removed(server: MemoryServer, tmp_path: Path) -> None:
     stop = threading.Event()
     stop_at(server, 4 * MIB, stop)
@@ -392,6 +412,19 @@ def test_a_receipt_that_contradicts_is_noticed(tmp_path: Path) -> None:
     done = execute([transfer(0, server.location("/a"), server.location("/out"))], server, settings=ALONE)
     assert done.exit == 3
     assert server.get("/out") is None
+
+
+def test_a_file_that_everybody_leaves_to_the_others_fails_for_their_reason(server: MemoryServer) -> None:
+    """Two find at the same moment that only the other could go on."""
+    token = Token(server.location("/out"), "upload", len(DATA), MIB)
+    segments = Segments(token, Hashing(()), ordered=False, found=(), tries=1)
+    errors = [NotFound("the first"), Changed("the second")]
+    numbers = [segments.take() for _ in errors if segments.enter()]
+    for number, error in zip(numbers, errors, strict=True):
+        assert not segments.failed(number, error)
+    assert segments.error is None
+    assert [segments.leave() for _ in errors] == [False, True]
+    assert segments.error is errors[1]
 
 
 # --- how many streams

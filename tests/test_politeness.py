@@ -203,3 +203,12 @@ def test_a_refusal_after_answers_to_others_is_about_the_pace_and_no_failure(tmp_
     server.fail("open_read", "/a/3", errors.Busy("429", retry_after=0.001), times=QUICK.rounds)
     done = fetched(server, 6, tmp_path, workers=1)
     assert done.exit == 0
+
+
+def test_an_endpoint_that_wants_to_be_left_alone_for_long_is_busy_and_not_unreachable(tmp_path: Path) -> None:
+    server = server_with(10)
+    server.fail("open_read", "*", errors.Busy("503", retry_after=3600), times=FOREVER)
+    done = fetched(server, 10, tmp_path, workers=1)
+    assert done.exit == 75
+    assert {outcome.error.code for outcome in done.recorded.outcomes if outcome.error} == {"busy"}
+    assert "left alone for 3600 s more" in str(done[9].error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import transfer
@@ -41,3 +42,9 @@ def test_a_resolved_destination_goes_by_its_logical_name() -> None:
     resolved = at("a/server")._replace(logical="osdf:///a")
 
     assert mark_of(resolved) == mark_of(at("another/server")._replace(logical="osdf:///a"))
+
+
+@pytest.mark.parametrize("form", ["f{:04d}", "run-{:05d}.root", "{}"])
+def test_destinations_that_count_up_have_marks_of_their_own(form: str) -> None:
+    marks = {mark_of(parse_location(f"file:///scratch/{form.format(number)}")) for number in range(10_000)}
+    assert len(marks) > 9_900

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
-from runs import QUICK, execute, sha256, streaming, transfer
+from runs import GUARD_SECONDS, QUICK, execute, sha256, streaming, transfer
 from wf.protocols.errors import Broken, Denied, Undone
 from wf.protocols.locations import parse_location
 from wf.protocols.memory import Manners, MemoryServer
@@ -143,6 +145,35 @@ def test_a_large_file_does_not_keep_the_answers_of_small_ones_waiting(
     assert order.index(("commit", "/2")) < order.index(("open_write", "/3"))
 
 
+def test_who_helps_with_a_large_file_hears_of_its_small_ones_first(
+    server: MemoryServer, tmp_path: Path
+) -> None:
+    """The small ones are sent when the other worker has asked for help, and it waits for that before it goes on."""
+    invited, helped = threading.Event(), threading.Event()
+    first: list[str] = []
+    answered: list[int] = []
+
+    def part(call: Call) -> None:
+        first.append(call.thread)
+        if call.thread != first[0]:
+            answered.append(server.count("commit"))
+            helped.set()
+        elif len(first) > 1:
+            invited.set()
+            helped.wait(GUARD_SECONDS / 2)
+
+    server.hook("put_part", part)
+    server.hook("send", lambda call: invited.wait(GUARD_SECONDS / 2))
+    large = tmp_path / "large"
+    large.write_bytes(bytes(9 << 20))
+    requests = [upload(3, large), *uploads(tmp_path, 3)]
+    numbered = [request._replace(number=number) for number, request in enumerate(requests)]
+    declared = streaming(server, behind=BEHIND, write_parts=True, connections_start=2, connections_most=2)
+    done = execute(numbered, declared, settings=QUICK._replace(workers=2, streams=2, part_bytes=1 << 20))
+    assert done.exit == 0
+    assert answered[0] == 3
+
+
 def test_a_remove_waits_for_the_answer(server: MemoryServer, tmp_path: Path) -> None:
     requests = uploads(tmp_path, 4)
     server.fail("commit", "/1", Denied("no"), times=99)
@@ -208,3 +239,29 @@ def test_what_comes_from_a_network_is_not_sent_behind_others(server: MemoryServe
 def test_names_are_those_of_the_batch(server: MemoryServer, tmp_path: Path) -> None:
     done = run(uploads(tmp_path, 2), server)
     assert done[1].destination == parse_location("memory://there/1")
+
+
+def test_nothing_waits_for_its_answer_while_bytes_are_held_back(server: MemoryServer, tmp_path: Path) -> None:
+    done = run(uploads(tmp_path), server, QUICK._replace(bandwidth=1 << 30))
+    assert done.exit == 0
+    assert not server.calls("send")
+
+
+def test_nothing_waits_for_its_answer_while_a_stream_says_nothing(
+    server: MemoryServer, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    requests = [*uploads(tmp_path, 4), transfer(4, f"file://{fifo}", "memory://there/4")]
+
+    def feed() -> None:
+        while len(server.calls("commit")) < 4:
+            time.sleep(0.001)
+        fifo.write_bytes(b"from the stream")
+
+    feeding = threading.Thread(target=feed, daemon=True)
+    feeding.start()
+    done = run(requests, server)
+    feeding.join()
+    assert done.exit == 0
+    assert server.objects["/4"].data == b"from the stream"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from runs import execute, sha256, transfer
 from servers.faults import PASS, cut, fault_proxy
 from servers.sshd import Keys, Sshd, asyncssh_server, make_keys, sshd
-from sftp_tools import place, planted, store
+from sftp_tools import body, fresh, place, planted, store
 from wf.protocols.conformance_tools import content, drained, make_context, written
 from wf.protocols.errors import LocalRefused, NotFound, TransferError
 from wf.protocols.locations import parse_location
@@ -45,21 +44,10 @@ def server(openssh: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
     return fresh(openssh, monkeypatch)
 
 
-def fresh(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
-    folder = server.folder / os.urandom(4).hex()
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{server.path}:{os.environ['PATH']}")
-    return server._replace(folder=folder)
-
-
 def files(
     server: Sshd, count: int, *, port: int = 0, size: Callable[[int], int] = lambda _: 5_000
 ) -> list[Location]:
     return [planted(server, f"{at:04d}", body(at, size(at)), port=port) for at in range(count)]
-
-
-def body(at: int, size: int = 5_000) -> bytes:
-    return content(size)[: max(0, size - 4)] + at.to_bytes(4, "big")[: min(size, 4)]
 
 
 def result(there: SftpStore, location: Location) -> Result:

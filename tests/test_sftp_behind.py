@@ -12,7 +12,7 @@ from runs import execute, leftovers, sha256, transfer
 from servers.faults import PASS, Fault, cut, fault_proxy, reset
 from servers.lying_sftp import LIES, lying_ssh
 from servers.sshd import PHRASE, Keys, Sshd, asyncssh_server, make_keys, rclone_sftp, sshd
-from sftp_tools import locked_key, place, planted, store
+from sftp_tools import body, fresh, locked_key, place, planted, store
 from wf.protocols.conformance_tools import (
     begun,
     content,
@@ -73,17 +73,6 @@ def asyncssh(keys: Keys, request: pytest.FixtureRequest) -> Iterator[Sshd]:
 def server(openssh: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
     """OpenSSH's server with a fresh folder."""
     return fresh(openssh, monkeypatch)
-
-
-def fresh(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
-    folder = server.folder / os.urandom(4).hex()
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{server.path}:{os.environ['PATH']}")
-    return server._replace(folder=folder)
-
-
-def body(at: int, size: int = 5_000) -> bytes:
-    return content(size)[: max(0, size - 4)] + at.to_bytes(4, "big")[: min(size, 4)]
 
 
 def send(there: SftpStore, location: Location, data: bytes, mode: int | None = None) -> Writer | None:

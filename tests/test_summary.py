@@ -71,7 +71,49 @@ def test_what_was_overcome_is_mentioned_and_not_listed() -> None:
     )
     assert text.count("\n") == 1
     assert "all done; 1 needed another try (4 attempts); 1 digest compared, all match" in text
-    assert text.endswith("; 1 confirmed by the destination\n")
+    assert text.endswith("; 1 request: confirmed by the destination\n")
+
+
+def test_the_legs_of_a_staged_transfer_are_no_other_try() -> None:
+    request = transfer()
+    legs = (attempt(request, route="staged"), attempt(request, route="staged"))
+    assert "another try" not in summary_of(done(request, attempts=legs))
+    healed = (attempt(request, errors.Broken("cut")), *legs)
+    text = summary_of(done(request, attempts=healed), done(request, attempts=legs))
+    assert "; 1 needed another try (" in text
+
+
+def noted(*notes: str) -> list[str]:
+    """What the closing line says of requests with these notes."""
+    return summary_of(*(done(note=note) for note in notes)).rstrip("\n").split("; ")[1:]
+
+
+def test_a_note_begins_with_how_many_requests_it_is_about() -> None:
+    assert noted("167772160 bytes were there from an earlier run") == [
+        "1 request: 160.0 MiB were there from an earlier run"
+    ]
+    assert noted(*["found there already"] * 1200) == ["1,200 requests: found there already"]
+
+
+def test_notes_that_differ_only_in_numbers_are_one_remark() -> None:
+    notes = [f"went on at byte {number} of an earlier run" for number in (7, 7, 1024, 30000)]
+    assert noted(*notes) == ["2 requests: went on at byte 7 of an earlier run (2 more with other numbers)"]
+
+
+def test_a_few_notes_are_shown_and_the_others_counted() -> None:
+    notes = [f"done by task {letter}" for letter in "abcdefghijkl"]
+    shown = [f"1 request: done by task {letter}" for letter in "abc"]
+    assert noted(*notes, "found there already") == [
+        *shown,
+        "1 request: done by task d",
+        "9 requests with other notes",
+    ]
+    assert noted(*notes, *["done by task h"] * 2)[0] == "3 requests: done by task h"
+
+
+def test_secrets_and_commands_in_notes_are_not_shown() -> None:
+    (note,) = noted("times not kept: PUT https://user:pa55word@data.example/f: \x1b[2J")
+    assert "pa55word" not in note and note.isprintable()
 
 
 def test_a_mismatch_is_counted() -> None:

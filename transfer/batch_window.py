@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     class Pieces(Protocol):
-        """A binary file, or what reads like one."""
+        """A binary file, or what reads like one: None where it does not block and has nothing yet."""
 
-        def read(self, size: int, /) -> bytes: ...
+        def read(self, size: int, /) -> bytes | None: ...
 
 
 _PIECE: Final = 64 << 10
 """Bytes that are read at a time: a hundred requests, and little enough for memory that is used again each time."""
+
+
+_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
+"""What UTF-16 begins with, as bytes that are no UTF-8."""
 
 
 class Window:
@@ -46,6 +50,9 @@ class Window:
         if self._pieces is None:
             return False
         data = self._pieces.read(self._size)
+        while data is None:
+            _wait_for(self._pieces)
+            data = self._pieces.read(self._size)
         self._size *= 2
         if not data:
             self._pieces = None
@@ -76,6 +83,9 @@ class Window:
 
     def _take(self, data: bytes, *, last: bool) -> None:
         data, self._rest = self._rest + data, b""
+        if len(data) < len(_WIDE[0]) and not self._begun and not last:
+            self._rest = data
+            return
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -92,7 +102,7 @@ class Window:
         before = data[:offset].decode("utf-8")
         self.text += before if self._begun else before.removeprefix("\ufeff")
         line, column = self.place(len(self.text))
-        wide = not self._begun and data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        wide = not self._begun and data[:2] in _WIDE
         raise BatchError(
             f"not UTF-8: the byte 0x{data[offset]:02x} makes no sense here",
             line=line,
@@ -103,3 +113,12 @@ class Window:
             else r'write a byte of a file name that is not UTF-8 as "\udcXX"',
             name=self._name,
         ) from None
+
+
+def _wait_for(pieces: Pieces) -> None:
+    """Returns when there is something to read, or the end. `select` would refuse descriptors above 1023."""
+    import select
+
+    waiting = select.poll()
+    waiting.register(pieces, select.POLLIN)  # type: ignore[arg-type]
+    waiting.poll()

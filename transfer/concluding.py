@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..protocols.errors import Defect, End, Mismatch, Reach, Unreachable
+from ..protocols.errors import Busy, Defect, End, Mismatch, Reach, Unreachable
 from .outcomes import Outcome, Status
 from .requests import places_of
 from .settings import Evidence
@@ -34,14 +34,17 @@ def struck_off(error: TransferError, end: End) -> TransferError:
 
 def down(name: str, key: tuple[str, str], dispatcher: Dispatcher) -> TransferError:
     """The error of a request at an endpoint that is known not to answer; `key` is its lane."""
-    gate = dispatcher.gate(name)
-    seconds = time.monotonic() - gate.since
-    error = Unreachable(
-        f"{name} has not answered for {seconds:.0f} s ({gate.strikes} attempts, the last: {dispatcher.last_error(name)}); this one was not tried",
-        host=name,
-        end=End.SOURCE if name == key[0] else End.DESTINATION,
-        step="wait",
-    )
+    gate, now, last = dispatcher.gate(name), time.monotonic(), dispatcher.last_error(name)
+    end = End.SOURCE if name == key[0] else End.DESTINATION
+    error: TransferError
+    if gate.busy:
+        wait = max(0.0, gate.cooling_until - now)
+        what = f"{name} is to be left alone for {wait:.0f} s more (the last answer: {last}); this one was not tried"
+        error = Busy(what, host=name, end=end, step="wait")
+    else:
+        told = f"{gate.strikes} attempts, the last: {last}"
+        what = f"{name} has not answered for {now - gate.since:.0f} s ({told}); this one was not tried"
+        error = Unreachable(what, host=name, end=end, step="wait")
     error.reach = Reach.REPLICA
     return error
 

@@ -8,14 +8,7 @@ from __future__ import annotations
 
 import time
 
-from ..protocols.errors import (
-    End,
-    NotFound,
-    Reach,
-    TransferError,
-    Unsupported,
-    Unverified,
-)
+from ..protocols.errors import End, NotFound, Reach, TransferError, Unsupported, Unverified
 from .planning import decision
 from .pouring import Pour, pour
 from .publishing import is_stream, publish, verified_further
@@ -115,16 +108,16 @@ def route_of(work: Work, worker: Worker) -> Route:
     return route
 
 
-def share(parting: SharedFile, worker: Worker) -> Copied | Handed:
+def share(shared: SharedFile, worker: Worker) -> Copied | Handed:
     """A share of a large file that another worker began; the last one brings the copy, unless it is from the spool."""
     from .parting import Parting, help_with
 
-    if not isinstance(parting, Parting):
-        return parting.help(worker)
-    copied = help_with(parting, worker)
+    if not isinstance(shared, Parting):
+        return shared.help(worker)
+    copied = help_with(shared, worker)
     if isinstance(copied, Handed):
         return copied
-    work, transfer = parting.work, parting.job.transfer
+    work, transfer = shared.work, shared.job.transfer
     copied = copied._replace(route=route_of(work, worker))
     return _finished(transfer, work, worker, copied)
 

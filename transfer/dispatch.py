@@ -12,6 +12,7 @@ import time
 from collections import deque
 
 from ..protocols.capability import Capability, Shape
+from ..protocols.errors import Busy
 from . import gates
 from .gates import Gate
 from .lanes import Endpoints, Entry, Lane, first_key, gates_of, key_of, size_of, taken, with_choice
@@ -20,7 +21,7 @@ from .work import Task, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Final
 
     from ..protocols.errors import TransferError
@@ -37,6 +38,10 @@ TOGETHER: Final = 5.0
 """Seconds by which requests that failed in one task may be tried early, so that they are one task again."""
 _NEVER: Final = float("inf")
 _UNKNOWN: Final = Capability("unknown", (), "")
+
+
+def _nothing() -> None:
+    """What a worker without connections does before it waits."""
 
 
 class Dispatcher:
@@ -110,26 +115,45 @@ class Dispatcher:
 
     # --- taking out
 
-    def enter(self) -> Entry | None:
-        """The next lane to work in; waits for one. None when the run is over or stopped."""
-        with self._lock:
-            while not self._stop.is_set() and not self._over:
+    def enter(self, rest: Callable[[], None] = _nothing) -> Entry | None:
+        """The next lane to work in; waits for one. None when the run is over or stopped.
+
+        `rest` is called before a wait, once, where an endpoint has said how little it bears: idle connections count there.
+        """
+        rested = False
+        while True:
+            with self._lock:
+                if self._stop.is_set() or self._over:
+                    return None
                 now = time.monotonic()
-                soonest = self._release_due(now)
-                for _ in range(len(self._rotation)):
-                    lane = self._rotation.popleft()
-                    if not lane.queue:
-                        continue  # it comes back with its next request
-                    self._rotation.append(lane)
-                    entry, later = self._admit(lane, now)
-                    if entry is not None:
-                        return entry
-                    if later is not None:
-                        soonest = min(soonest, later)
-                self._idle += 1
-                self._changed.wait(min(1.0, max(0.001, soonest - now)))
-                self._idle -= 1
-        return None
+                entry, soonest = self._next_entry(now)
+                if entry is not None:
+                    return entry
+                if rested or not self._is_crowded_anywhere():
+                    self._idle += 1
+                    self._changed.wait(min(1.0, max(0.001, soonest - now)))
+                    self._idle -= 1
+                    continue
+            rested = True
+            rest()
+
+    def _next_entry(self, now: float) -> tuple[Entry | None, float]:
+        """A stay in the first lane that admits anybody; without one, when to look again."""
+        soonest = self._release_due(now)
+        for _ in range(len(self._rotation)):
+            lane = self._rotation.popleft()
+            if not lane.queue:
+                continue  # it comes back with its next request
+            self._rotation.append(lane)
+            entry, later = self._admit(lane, now)
+            if entry is not None:
+                return entry, soonest
+            if later is not None:
+                soonest = min(soonest, later)
+        return None, soonest
+
+    def _is_crowded_anywhere(self) -> bool:
+        return any(self._gate(name).borne for lane in self._lanes.values() for name in lane.gates if name)
 
     def next(self, entry: Entry) -> Work | Task | SharedFile | None:
         """The next request of the lane; None when the worker must leave it."""
@@ -221,7 +245,7 @@ class Dispatcher:
         return len(self._rotation) > 1 or self._due <= now
 
     def leave(self, entry: Entry) -> bool:
-        """Gives the worker's places at both endpoints back. True if one of them wants to be left alone now."""
+        """Gives the worker's places at both endpoints back. True if its connections would be in the way at one of them."""
         with self._lock:
             entry.lane.queue.extendleft(reversed(entry.run))
             entry.run.clear()
@@ -233,7 +257,7 @@ class Dispatcher:
                 self._rotation.append(entry.lane)
             self._wake()
             now = time.monotonic()
-            return any(self._gate(name).cooling(now) for name in entry.lane.gates)
+            return any(gates.in_the_way(self._gate(name), now) for name in entry.lane.gates)
 
     def wanted(self) -> int:
         """How many more workers could start at once."""
@@ -299,7 +323,12 @@ class Dispatcher:
             self._endpoints.struck[name] = error.what
             now = time.monotonic()
             self._gates[name] = gates.struck(
-                self._gate(name), began=began, now=now, retry_after=error.retry_after, pause=pause
+                self._gate(name),
+                began=began,
+                now=now,
+                retry_after=error.retry_after,
+                pause=pause,
+                busy=isinstance(error, Busy),
             )
 
     def last_error(self, name: str) -> str:

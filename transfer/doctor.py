@@ -53,6 +53,8 @@ def _program() -> Iterator[Fact]:
 
 
 _REQUIRED: Final = ("tenacity", "rich")
+_DISTRIBUTIONS: Final = {"irods": "python-irodsclient", "yaml": "PyYAML"}
+"""What brings a module, where it is not called like the module."""
 
 
 def _libraries() -> Iterator[Fact]:
@@ -64,14 +66,27 @@ def _libraries() -> Iterator[Fact]:
             yield Fact("", name, version)
         else:
             yield Fact("", name, "not installed", State.BROKEN, f"pip install {name}")
+    remedies: dict[str, list[str]] = {}
     for extra in EXTRAS:
         for name in extra.modules:
-            version = _version(name)
-            if version:
-                yield Fact("", name, version)
-            elif extra.useful:
-                remedy = f"for {extra.brings}: pip install 'wf-transfer[{extra.name}]'"
-                yield Fact("", name, "not installed", State.NOTE, remedy)
+            found = remedies.setdefault(name, [])
+            if extra.useful:
+                found.append(f"for {extra.brings}: pip install 'wf-transfer[{extra.name}]'")
+    for name, ways in remedies.items():
+        if _is_there(name):
+            yield Fact("", name, _version(_DISTRIBUTIONS.get(name, name)) or "installed, of unknown version")
+        elif ways:
+            yield Fact("", name, "not installed", State.NOTE, "; ".join(ways))
+
+
+def _is_there(module: str) -> bool:
+    """Whether it could be imported: the question that the protocols ask, too."""
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False  # not even the package that it is in
 
 
 def _version(distribution: str) -> str:

@@ -111,7 +111,7 @@ class Engine:
         """The life of one worker thread."""
         worker = self._here.worker = self._new_worker()
         try:
-            while (entry := self.dispatcher.enter()) is not None:
+            while (entry := self.dispatcher.enter(worker.disconnect_all)) is not None:
                 try:
                     while (item := self.dispatcher.next(entry)) is not None:
                         if isinstance(item, Work):

@@ -110,7 +110,7 @@ def _attempt_failed(request: Request, number: int, attempt: Attempt, error: Tran
 def _request_finished(now: float, outcome: Outcome) -> str:
     level = "info" if outcome.status is Status.DONE else "error"
     return (
-        f'{_head(now, level, "request-finished")},{json_members(outcome)},'
+        f"{_head(now, level, 'request-finished')},{json_members(outcome)},"
         f'"evidence":"{outcome.evidence}","checked":{"true" if outcome.checked else "false"},'
         f'"attempts":{len(outcome.attempts)},{_error(outcome.error)}}}\n'
     )

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from .requests import Transfer
     from .work import Work, Worker
 
-_ONCE_MORE: Final = "found there: a process of this run had this request and was killed, most likely after it was done"
+_ONCE_MORE: Final = (
+    "found there: a process of this run had this request and was killed, most likely after it was done"
+)
 
 
 def already_there(transfer: Transfer, work: Work, worker: Worker) -> Copied | None:

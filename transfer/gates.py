@@ -48,6 +48,8 @@ class Gate(NamedTuple):
     strikes_to_down: int = DOWN_AFTER
     nearest: float = 0.0
     """The shortest time, in seconds, that a small request waited; 0: there was none."""
+    busy: bool = False
+    """What last struck it was an answer: it is there, and wants to be left alone."""
     borne: int = 0
     """What the limit was halved to by the last strike; 0: there was none."""
     probed: float = 0.0
@@ -83,6 +85,12 @@ def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
         far = int(waited / WORK_PER_REQUEST) * gate.senders if waited >= FAR else 0
         limit = max(limit, min(gate.most, max(gate.start, far)))
     return gate._replace(proven=True, strikes=0, limit=limit)
+
+
+def in_the_way(gate: Gate, now: float) -> bool:
+    """Whether an idle connection may take the place of one that is needed: at an endpoint that wants to be left alone, and at one
+    that bears fewer than there are processes which take turns there."""
+    return gate.cooling(now) or (gate.borne > 0 and gate.limit < gate.senders)
 
 
 def narrowed(gate: Gate) -> Gate:
@@ -125,7 +133,13 @@ def grown(gate: Gate, now: float, rate: float) -> Gate:
 
 
 def struck(
-    gate: Gate, *, began: float, now: float, retry_after: float | None, pause: float | None = None
+    gate: Gate,
+    *,
+    began: float,
+    now: float,
+    retry_after: float | None,
+    pause: float | None = None,
+    busy: bool = False,
 ) -> Gate:
     """After a failure that is a fact about the endpoint. `began` is when the failed attempt began.
 
@@ -137,7 +151,7 @@ def struck(
     least = gate.strikes_to_down if too_long else 0
     if began < gate.cooling_until or gate.cooling(now):
         until = gate.cooling_until if retry_after is None else max(gate.cooling_until, now + retry_after)
-        return gate._replace(cooling_until=until, strikes=max(gate.strikes, least))
+        return gate._replace(cooling_until=until, strikes=max(gate.strikes, least), busy=busy)
     strikes = max(gate.strikes + 1, least)
     if pause is not None:
         strikes = max(gate.strikes, min(strikes, gate.strikes_to_down - 1))
@@ -150,4 +164,5 @@ def struck(
         probed=now,
         cooling_until=now + wait,
         since=gate.since if gate.strikes else now,
+        busy=busy,
     )

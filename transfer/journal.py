@@ -148,19 +148,22 @@ class Journal:
         for line in lines:
             self._read(line)
         if lines[-1]:
-            os.write(self._descriptor, b"\n")  # after a torn line
+            self._append(b"\n")  # after a torn line
 
     def _read(self, line: bytes) -> None:
+        """A line that nobody of us wrote means nothing, whatever is in it."""
         try:
             record = json.loads(line)
             self._learn(record)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return
 
     def _learn(self, record: dict[str, Any]) -> None:
         if "begun" in record:
             copy, url, name = str(record["begun"]), str(record["url"]), str(record["name"])
-            self._uploads[name] = _Upload(copy, url, name, int(record["size"]), int(record["part"]))
+            size, part = int(record["size"]), int(record["part"])
+            if size > 0 and part > 0:
+                self._uploads[name] = _Upload(copy, url, name, size, part)
         elif "submitting" in record:
             self._submissions[str(record["submitting"])] = str(record["submission"])
         elif "settled" in record:
@@ -171,14 +174,20 @@ class Journal:
             self._uploads.pop(record["ended"], None)
 
     def _write(self, record: dict[str, Any], *, sync: bool) -> None:
-        descriptor = self._descriptor
-        if descriptor is None:
+        if self._descriptor is None:
             return
+        now = time.monotonic()
+        sync = sync or now - self._synced > _SYNC_SECONDS
+        if sync:
+            self._synced = now
+        self._append(json.dumps(record, separators=(",", ":")).encode() + b"\n", sync=sync)
+
+    def _append(self, data: bytes, *, sync: bool = False) -> None:
+        descriptor = self._descriptor
+        assert descriptor is not None
         try:
-            os.write(descriptor, json.dumps(record, separators=(",", ":")).encode() + b"\n")
-            now = time.monotonic()
-            if sync or now - self._synced > _SYNC_SECONDS:
-                self._synced = now
+            os.write(descriptor, data)
+            if sync:
                 os.fdatasync(descriptor)
         except OSError as error:
             self._log.warning("the journal %s cannot be written: %s", self._path, error.strerror)

@@ -38,9 +38,10 @@ class ManifestSink(NullSink):
 
     def begin(self, start: Start) -> None:
         from ..checksum.manifests import ManifestWriter
+        from .report_file import new_partial
 
         try:
-            self._writer = ManifestWriter(self._path)
+            self._writer = ManifestWriter(self._path, partial=new_partial)
         except OSError as error:
             self._failure = error
 

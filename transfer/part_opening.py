@@ -53,7 +53,7 @@ def goes_in_parts(job: Pour, reader: Reader) -> bool:
     can, source = capability_of(job.worker.plan, job.destination), capability_of(job.worker.plan, job.source)
     if not can.write_parts or job.private or (can.local and source.local) or job.work.spool is not None:
         return False
-    if not can_go_on(job.worker, job.source, reader):
+    if not can_go_on(job, reader):
         return False
     assert reader.size is not None
     part = part_bytes(job.destination, reader.size, job.worker.plan)
@@ -107,7 +107,7 @@ def _known(job: Pour, store: Parts, incoming: Incoming, part: int) -> Opened | N
             store.abort_parts(stale)
             journal.ended(stale)
         known, note = journal.find(incoming.token, job.destination, part), True
-    if known is None or known.token.part != part:
+    if known is None or (known.token.part, known.token.size) != (part, incoming.size):
         return None
     try:
         found = store.list_parts(known.token)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..protocols.errors import (
     Broken,
+    Changed,
     Defect,
     End,
     Mismatch,
@@ -295,6 +296,9 @@ def _conclude(parting: Parting, worker: Worker) -> Copied:
     except BaseException as error:
         spoiled = isinstance(error, Mismatch) or isinstance(error.__cause__, Mismatch)
         sound = isinstance(error, TransferError) and not isinstance(error, Defect)
+        if isinstance(error, Changed) and error.end is not End.DESTINATION:
+            # It has changed, or answers with the whole whatever part of it is asked for.
+            sound, job.work.whole = False, True
         _let_go(parting, worker, keep=sound and not spoiled)
         raise
     writer = _PartsWriter(parting, worker)

@@ -242,6 +242,7 @@ def _behind(order: Sequence[Request]) -> dict[int, tuple[int, ...]]:
     chained: dict[int, tuple[int, ...]] = {}
     following = iter(places)
     for request in written if twice else ():
+        # As many places as it has destinations: `zip` takes of the second only what goes with one of the first.
         for _, place in zip(request.destinations, following, strict=False):
             if place not in twice:
                 continue

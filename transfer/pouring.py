@@ -9,7 +9,7 @@ import time
 
 from ..checksum.digest import Digest, Hashes, sha256_of
 from ..protocols.context import BUFFER_BYTES
-from ..protocols.errors import Broken, Changed, End, Mismatch, Reach, Stopped, TransferError
+from ..protocols.errors import Broken, Changed, End, Mismatch, NoSpace, Reach, Stopped, TransferError
 from .lanes import gate_key
 from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
@@ -80,6 +80,10 @@ def pour(job: Pour) -> Copied | Again | Handed | Sent:
         if job.peeked and isinstance(error, Changed) and error.end is not End.DESTINATION:
             reader.close()
             return _poured_anew(job)
+        if job.private and isinstance(error, NoSpace):
+            from .staging import blame_spool
+
+            blame_spool(error)
         if source.is_local and reader.size is None and error.reach is not Reach.REQUEST:
             # A FIFO gives its bytes once: another attempt would publish what is left of them.
             error.reach = Reach.REPLICA if error.end is End.SOURCE else Reach.REQUEST
@@ -116,6 +120,8 @@ def _poured_anew(job: Pour) -> Copied | Again | Handed | Sent:
 
 def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
     compare_size(_expected_size(job), reader.size, job.source)
+    if reader.size is None and job.worker.sending is not None:
+        job.worker.sending.settle()  # a stream may keep us waiting for its first byte
     try:
         view = reader.read()
     except TransferError as error:
@@ -161,7 +167,7 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied | Sent:
     worker, size, began = job.worker, len(view), time.time()
     digests = _digests_of(view, job.expected)
     checked = right_source(job, digests, size)
-    if job.source.is_local and worker.can(job.destination).behind > 1 and not job.work.singly:
+    if job.source.is_local and worker.can(job.destination).behind > 1 and _may_go_behind(job):
         writer = _sent(job, reader, view, digests[0].value)
         if writer is not None:
             return Sent(writer, size, digests, counts(job, checked), began)
@@ -184,6 +190,11 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied | Sent:
             after_cut(error, job.destination, worker, began, size)
         raise
     return publish(job.destination, worker, writer, size, digests, began, checked=counts(job, checked))
+
+
+def _may_go_behind(job: Pour) -> bool:
+    """Nothing that was sent waits while bytes are held back for a rate."""
+    return not job.work.singly and job.worker.limits.throttle is None
 
 
 def _sent(job: Pour, reader: Reader, view: memoryview, sha256: bytes) -> Writer | None:

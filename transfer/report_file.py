@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..checksum.digest import sha256_of
 from ..protocols.errors import End, from_oserror
 
 if TYPE_CHECKING:
@@ -15,13 +17,12 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 64 * 1024
 """Bytes collected before they are written: a system call per request would cost more than its line."""
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
 class ReportFile:
     """Collects text for `path` until `publish` or `discard`, one of which must be called.
 
-    A regular file is written as a partial beside it and renamed by `publish`; `-` is standard output, and what is
+    A regular file is written as a partial beside it (`new_partial`) and renamed by `publish`; `-` is standard output, and what is
     neither regular nor absent (a FIFO, a device) is written as it is. With `append` text is added to the file itself.
     `write` never raises: the first failure ends the writing, is kept, and is raised by `check` and `publish`.
     """
@@ -67,10 +68,12 @@ class ReportFile:
         """Ends the file and gives it its name. If it raises, nothing was published and no partial is left."""
         try:
             self.check()
-            self._close_descriptor()
             if self._partial:
+                # Closing tells what a network file system never stored; the first descriptor keeps the lock.
+                os.close(os.dup(self._descriptor))
                 os.replace(self._partial, self._final)
                 self._partial = ""
+            self._close_descriptor()
         except OSError as error:
             raise self._explained(error) from error
         finally:
@@ -79,12 +82,12 @@ class ReportFile:
     def discard(self) -> None:
         """Closes the file and removes the partial. May be called again. Never raises."""
         partial, self._partial = self._partial, ""
-        try:
-            self._close_descriptor()
-            if partial:
+        if partial:
+            # Before the lock is given up: afterwards the name may be another's. One that cannot be removed is litter.
+            with suppress(OSError):
                 os.unlink(partial)
-        except OSError:
-            pass  # A name that cannot be removed is litter, and what there was to say was said by `check`.
+        with suppress(OSError):  # what there was to say was said by `check`
+            self._close_descriptor()
 
     def _close_descriptor(self) -> None:
         """Closing is where a network file system reports that it never stored the bytes."""
@@ -102,8 +105,9 @@ class ReportFile:
         self._final = os.path.realpath(path)
         if os.path.isdir(self._final):
             return os.open(self._final, os.O_WRONLY)  # raises what people know: "Is a directory"
-        self._partial = partial_name(os.path.dirname(self._final))
-        return os.open(self._partial, _FLAGS | os.O_EXCL, 0o666)
+        descriptor, partial = new_partial(os.fsencode(self._final))
+        self._partial = os.fsdecode(partial)
+        return descriptor
 
     def _write_all(self, data: memoryview) -> None:
         try:
@@ -116,6 +120,23 @@ class ReportFile:
         found = from_oserror(error, self._what)
         found.remedy = "check that the folder exists, is writable and has space, or choose another name"
         return found.at(End.NEITHER, "report")
+
+
+def new_partial(path: bytes) -> tuple[int, bytes]:
+    """The descriptor and the name of an empty partial beside `path`, locked as long as the descriptor is open. Raises OSError.
+
+    The name is made of `path`: a run takes over what one that was killed left. Of two runs at once the second gets another
+    name, and removes what such ones have left.
+    """
+    from ..protocols.partial import discard_abandoned, marked, open_partial, partials_in
+
+    folder = os.path.join(os.path.dirname(os.fsdecode(path)), "")
+    token = sha256_of(path).hex()[:16]
+    opened = open_partial(folder, token, 0o666)
+    if not opened.name.endswith(f"{token}.part"):
+        for stale in marked(partials_in(folder), token):
+            discard_abandoned(folder + stale)
+    return opened.descriptor, os.fsencode(opened.name)
 
 
 def partial_name(folder: str) -> str:

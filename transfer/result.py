@@ -61,27 +61,17 @@ def json_outcome(outcome: Outcome) -> str:
     )
 
 
-_last: tuple[Outcome | None, str] = (None, "")
-"""The members of the outcome that was written last: every report begins with the same ones."""
-
-
 def json_members(outcome: Outcome) -> str:
     """What all records say of an outcome, from `index` to `digest`, without braces."""
-    global _last
-    of, text = _last
-    if of is outcome:
-        return text
     request = outcome.request
     lfn = request.lfn if isinstance(request, Transfer) else ""
     digest = f'"{outcome.digest}"' if outcome.digest else "null"
-    text = (
+    return (
         f'"index":{request.number},"id":{quote(request.id)},"lfn":{quote(lfn)},"type":"{kind_of(request)}",'
         f'"status":"{outcome.status}","route":"{outcome.route}","source":{json_url(outcome.source)},'
         f'"destination":{json_url(outcome.destination or target_of(request))},"bytes":{outcome.bytes},'
         f'"seconds":{outcome.seconds:.6f},"digest":{digest}'
     )
-    _last = (outcome, text)
-    return text
 
 
 def json_totals(ending: Ending) -> str:

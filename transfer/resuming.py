@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from .work import Worker
 
 
-# The largest primes of as many hexadecimal digits. Remainders do where nothing is believed because of them: no library is
-# loaded for them, and a small file has no second digest computed.
-_MARKS: Final = 0xFFFFFD
-_RESTS: Final = 0xFFFFFFFFA9
+# Primes of as many hexadecimal digits. Remainders do where nothing is believed because of them: no library is loaded for them, and a
+# small file has no second digest computed. They are far from powers of 256, or names that count up would have few remainders.
+_MARKS: Final = 0xE7A5CB
+_RESTS: Final = 0xD1B54A32E1
 
 
 def mark_of(destination: Location) -> str:
@@ -59,20 +59,20 @@ def incoming_of(job: Pour, reader: Reader, sha256: bytes | None = None) -> Incom
     if sha256 is not None:
         return Incoming(reader.size, sha256, mode, token_of_bytes(sha256, job.destination), False, expected)
     token = token_of(job.transfer, job.source, reader.version, job.destination, job.mark)
-    resume = not job.private and can_go_on(job.worker, job.source, reader)
+    resume = not job.private and can_go_on(job, reader)
     return Incoming(reader.size, None, mode, token, resume, expected)
 
 
-def can_go_on(worker: Worker, source: Location, reader: Reader) -> bool:
-    """The source can be read from its middle, and would say if it had changed."""
-    capability = worker.can(source)
+def can_go_on(job: Pour, reader: Reader) -> bool:
+    """The source can be read from its middle, as far as is known, and would say if it had changed."""
+    capability = job.worker.can(job.source)
     known = reader.version is not None and reader.size is not None
-    return known and capability.read_range and capability.read_version
+    return known and capability.read_range and capability.read_version and not job.work.whole
 
 
 def may_be_left(job: Pour) -> bool:
     """A service's file of which a part may be here: it is not asked for as a whole, then, before that has been seen."""
-    if job.private or job.source.is_local or not job.worker.can(job.source).read_range:
+    if job.private or job.source.is_local or job.work.whole or not job.worker.can(job.source).read_range:
         return False
     if job.work.unfinished is not None:
         return True
@@ -84,6 +84,17 @@ def may_be_left(job: Pour) -> bool:
         return store.has_partial(job.destination, job.mark)
     except TransferError as error:
         raise error.at(End.DESTINATION, "open destination") from error.__cause__
+
+
+def begin_anew(job: Pour) -> None:
+    """Gives up what was left: the source has changed, or what it is cannot be read from its middle."""
+    job.work.whole = True
+    job.peeked = job.spliced = False
+    job.held = 0
+    if job.work.unfinished is not None:
+        from .part_opening import drop_unfinished
+
+        drop_unfinished(job.work, job.worker)
 
 
 def held_by(writer: Writer, incoming: Incoming, job: Pour) -> int:

@@ -100,6 +100,8 @@ class Segments:
         self.active = 0
         self._tries = tries
         self._failures: dict[int, int] = {}
+        self._left_to_others: TransferError | None = None
+        """Why somebody left last. If nobody could do it, that is what is wrong."""
         self._todo = [number for number in range(token.total) if number not in self.done]
         self._changed = threading.Condition()
         self._hash_lock = threading.Lock()
@@ -120,6 +122,8 @@ class Segments:
         with self._changed:
             self.active -= 1
             self._over = self.active == 0
+            if self._over and self._todo and self.error is None:
+                self.error = self._left_to_others
             return self._over
 
     def take(self) -> int | None:
@@ -149,11 +153,20 @@ class Segments:
             goes_on = (
                 error.reach is Reach.ATTEMPT and not isinstance(error, Changed) and failures < self._tries
             )
-            others = self.active > 1 and error.reach in (Reach.HOST, Reach.REPLICA, Reach.GROUP)
-            if not goes_on and not others:
-                self.error = self.error or error
+            if not goes_on:
+                self._leave_to_others(error)
             self._changed.notify_all()
             return goes_on
+
+    def _leave_to_others(self, error: TransferError) -> None:
+        """Ends it for all where the others, if there are any, would do no better. With the lock."""
+        no_ranges = isinstance(error, Changed)
+        if self.active > 1 and (no_ranges or error.reach in (Reach.HOST, Reach.REPLICA, Reach.GROUP)):
+            # A stream from the beginning is as good as before, but nobody else can help with it.
+            self._settled = self._settled or no_ranges
+            self._left_to_others = error
+        else:
+            self.error = self.error or error
 
     def broke(self, error: BaseException) -> None:
         """Ends it for all."""

@@ -10,7 +10,12 @@ from ..protocols.locations import parse_location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
+    from ..protocols.errors import TransferError
     from ..protocols.locations import Location
+
+_REMEDY: Final = "point $TMPDIR to a larger file system"
 
 
 class SpoolBudget:
@@ -25,23 +30,27 @@ class SpoolBudget:
         self._lock = threading.Lock()
         self._folder = ""
         self._held: dict[str, int] = {}
+        self._begun: set[str] = set()
+        """Those of the held that are being written."""
         self._count = 0
 
     def reserve(self, size: int | None) -> Location | None:
-        """A name for a spool file of `size` bytes, or None while too much is spooled already.
+        """A name for a spool file of `size` bytes, or None while too much is spooled already, or it has no room beside the others.
 
-        One file is always let in, however large. Raises `NoSpace` if the file system cannot take it. A source that
-        does not tell its size counts as nothing until `grown`.
+        One file is always let in, however large. Raises `NoSpace` if the file system cannot take it, even alone. A
+        source that does not tell its size counts as nothing until `grown`.
         """
         need = size or 0
         with self._lock:
             if self._held and sum(self._held.values()) + need > self._most:
                 return None
             folder = self._make_folder()
-            self._insist_on_space(folder, need)
+            if not self._has_space(folder, need):
+                return None
             self._count += 1
             path = os.path.join(folder, str(self._count))
             self._held[path] = need
+            self._begun.add(path)
         return parse_location("file://" + path)
 
     def grown(self, location: Location, size: int) -> None:
@@ -49,15 +58,18 @@ class SpoolBudget:
         with self._lock:
             if location.path in self._held:
                 self._held[location.path] = size
+                self._begun.discard(location.path)
 
     def release(self, location: Location) -> None:
         """Removes a spool file and gives its bytes back. It may be gone already."""
-        with self._lock:
-            self._held.pop(location.path, None)
         try:
             os.unlink(location.path)
         except OSError:
-            return
+            pass
+        # Not before: whoever then finds nothing held takes what is free for all there is.
+        with self._lock:
+            self._held.pop(location.path, None)
+            self._begun.discard(location.path)
 
     def close(self) -> None:
         """Removes what is left. Never raises."""
@@ -80,16 +92,43 @@ class SpoolBudget:
                 raise failure.at(End.NEITHER, "spool") from error
         return self._folder
 
-    def _insist_on_space(self, folder: str, need: int) -> None:
+    def _has_space(self, folder: str, need: int) -> bool:
+        """Whether that much is free that no other file will write. Raises `NoSpace` where there is none to wait for."""
         try:
             status = os.statvfs(folder)
         except OSError:
-            return
+            return True
         free = status.f_bavail * status.f_frsize
-        if need > free:
-            raise NoSpace(
-                f"a spool file of {need} bytes does not fit: {folder} has {free} bytes free",
-                end=End.NEITHER,
-                step="spool",
-                remedy="point $TMPDIR to a larger file system",
-            )
+        if need + self._promised() <= free or need + self._unwritten(folder) <= free:
+            return True
+        if self._held:
+            return False
+        raise NoSpace(
+            f"a spool file of {need} bytes does not fit: {folder} has {free} bytes free",
+            end=End.NEITHER,
+            step="spool",
+            remedy=_REMEDY,
+        )
+
+    def _promised(self) -> int:
+        """Bytes of the files that are being written."""
+        return sum(self._held[path] for path in self._begun)
+
+    def _unwritten(self, folder: str) -> int:
+        """What of these is not there yet. All together, for a file has another name while it is written."""
+        written = 0
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.path in self._begun or entry.path not in self._held:
+                    written += entry.stat().st_size
+        return max(0, self._promised() - written)
+
+
+def blame_spool(error: TransferError) -> None:
+    """Makes of a destination without space that a spool file met the failure that it is.
+
+    It is tried again: others may have held the space, and where it is still short, `reserve` tells.
+    """
+    if error.end is not End.SOURCE:
+        error.end, error.step, error.remedy = End.NEITHER, "spool", _REMEDY
+        error.reach = Reach.ATTEMPT

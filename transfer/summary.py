@@ -19,7 +19,29 @@ SHOWN_MOST: Final = 200
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _COLOURS: Final = {Status.FAILED: _RED, Status.SKIPPED: _YELLOW, Status.STOPPED: _YELLOW}
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
-_NOTES_MOST: Final = 8
+_NOTES_KEPT: Final = 8
+_NOTES_SHOWN: Final = 4
+_NO_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
+
+
+class _Note:
+    """Requests whose notes are the same but for numbers."""
+
+    __slots__ = ("others", "same", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.same = 0
+        self.others = 0
+        """Those with other numbers than `text`."""
+
+    def __str__(self) -> str:
+        from ..credentials.redaction import printable, redact
+
+        first, _, rest = self.text.partition(" bytes ")
+        text = f"{human_bytes(int(first))} {rest}" if first.isdecimal() and rest else self.text
+        like_it = f" ({self.others:,} more with other numbers)" if self.others else ""
+        return f"{_plural(self.same, 'request')}: {printable(redact(text))}{like_it}"
 
 
 class SummarySink(NullSink):
@@ -37,14 +59,17 @@ class SummarySink(NullSink):
         self._further: dict[Status, dict[str, int]] = {status: {} for status in _COLOURS}
         self._transfers = 0
         self._tried_again = 0
-        self._notes: dict[str, int] = {}
+        self._notes: dict[str, _Note] = {}
+        self._notes_dropped = 0
 
     def take(self, outcome: Outcome) -> None:
         self._transfers += isinstance(outcome.request, Transfer)
         if outcome.note:
             self._count_note(outcome.note)
         if outcome.status is Status.DONE:
-            self._tried_again += len(outcome.attempts) > 1
+            attempts = outcome.attempts
+            # The legs of a staged transfer are attempts too, of which none failed.
+            self._tried_again += len(attempts) > 1 and any(each.error is not None for each in attempts)
         elif len(self._shown[outcome.status]) < self._most:
             from .unfinished import describe
 
@@ -66,8 +91,17 @@ class SummarySink(NullSink):
             return
 
     def _count_note(self, note: str) -> None:
-        if note in self._notes or len(self._notes) < _NOTES_MOST:
-            self._notes[note] = self._notes.get(note, 0) + 1
+        key = note.translate(_NO_DIGITS)
+        known = self._notes.get(key)
+        if known is None:
+            if len(self._notes) >= _NOTES_KEPT:
+                self._notes_dropped += 1
+                return
+            known = self._notes[key] = _Note(note)
+        if note == known.text:
+            known.same += 1
+        else:
+            known.others += 1
 
     def _rest(self, status: Status) -> list[str]:
         further = self._further[status]
@@ -104,11 +138,13 @@ class SummarySink(NullSink):
             differing = sum(each.failed for each in ending.integrity)
             result = f"{differing:,} did not match" if differing else "all match"
             remarks.append(f"{_plural(checked, 'digest')} compared, {result}")
-        if self._notes:
-            from ..credentials.redaction import printable, redact
+        return [*remarks, *self._noted()]
 
-            remarks += [f"{count:,} {printable(redact(note))}" for note, count in _most_common(self._notes)]
-        return remarks
+    def _noted(self) -> list[str]:
+        notes = sorted(self._notes.values(), key=lambda each: -(each.same + each.others))
+        shown = [str(note) for note in notes[:_NOTES_SHOWN]]
+        further = sum(note.same + note.others for note in notes[_NOTES_SHOWN:]) + self._notes_dropped
+        return [*shown, f"{_plural(further, 'request')} with other notes"] if further else shown
 
 
 def human_bytes(count: float) -> str:

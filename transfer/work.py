@@ -336,14 +336,17 @@ class Worker:
                 scheme: pair for scheme, pair in self._by_scheme.items() if pair[1] is not found[1]
             }
 
-    def close(self) -> None:
-        """Ends all connections. A store that breaks its word and raises is logged; the others are closed all the same."""
-        if self.second is not None:
-            self.second.close()
+    def disconnect_all(self) -> None:
         for store in self._stores.values():
             self._end(store)
         self._stores.clear()
         self._by_scheme.clear()
+
+    def close(self) -> None:
+        """Ends all connections. A store that breaks its word and raises is logged; the others are closed all the same."""
+        if self.second is not None:
+            self.second.close()
+        self.disconnect_all()
 
     def _end(self, store: Store) -> None:
         try:
