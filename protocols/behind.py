@@ -12,7 +12,7 @@ from __future__ import annotations
 from ..checksum.records import NamedTuple
 from .connection import Closed
 from .errors import Stopped, TransferError
-from .exchange import Answer
+from .exchange import Answer, stays_open
 from .heads import HEAD_MOST, Fields, Malformed, receive_head
 from .origins import Route
 from .tolerance import shared_tolerance
@@ -162,7 +162,7 @@ class Behind:
             if length:
                 begin, end = self._skipped(connection, begin, end, length)
             found.append(Told(head.status, head.fields, b"", False))
-            if head.minor == 0 or "close" in (head.fields.get("connection") or "").lower():
+            if not stays_open(head.minor, head.fields):
                 return False
         return begin == end
 
@@ -199,4 +199,4 @@ def _length(fields: Fields) -> int | None:
     """Bytes of the body of a plain small answer; None for any other."""
     text = fields.values.get("content-length", "")
     plain = text.isdecimal() and len(text) < 5 and "transfer-encoding" not in fields.values
-    return int(text) if plain and int(text) < HEAD_MOST // 2 else None
+    return int(text) if plain else None

@@ -136,7 +136,9 @@ def test_a_library_is_there_if_its_module_is() -> None:
     found = {fact.name: fact for fact in libraries()}
     assert names <= found.keys()
     for name in names:
-        assert (found[name].value != "not installed") == (find_spec(name.partition(".")[0]) is not None)
+        package = name.partition(".")[0]
+        there = find_spec(package) is not None and find_spec(name) is not None
+        assert (found[name].value != "not installed") == there
         assert bool(found[name].remedy) == (found[name].value == "not installed")
 
 

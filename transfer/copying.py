@@ -17,7 +17,7 @@ from .requests import Transfer
 from .routes import Route
 from .settings import Evidence, Existing
 from .verification import compare_digests, compare_size
-from .work import Again, Copied, Handed, Sent, Spool
+from .work import Again, Copied, Handed, OnTheWay, Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SPOOL_FULL_WAIT = 0.2
 """Seconds until a first leg asks again for room in the spool."""
 
 
-def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Handed | Sent:
+def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Handed | OnTheWay:
     """One attempt at the transfer of `work` between its present source and destination."""
     transfer = work.request
     assert isinstance(transfer, Transfer)
@@ -72,7 +72,7 @@ def copy(work: Work, worker: Worker, budget: SpoolBudget) -> Copied | Again | Ha
 
 def _onto_stream(
     transfer: Transfer, work: Work, worker: Worker, route: Route
-) -> Copied | Again | Handed | Sent:
+) -> Copied | Again | Handed | OnTheWay:
     """Onto a device or FIFO bytes are written, whatever was to be put in its place."""
     if route is Route.MOVE:
         return _move_by_copy(transfer, work, worker)
@@ -132,7 +132,7 @@ def _finished(transfer: Transfer, work: Work, worker: Worker, copied: Copied) ->
     return preserved(work, worker, copied)
 
 
-def told(sent: Sent, work: Work, worker: Worker) -> Copied:
+def published_of(sent: OnTheWay, work: Work, worker: Worker) -> Copied:
     """The published copy of what was sent behind others, once the destination has told."""
     transfer = work.request
     assert isinstance(transfer, Transfer)
@@ -144,10 +144,10 @@ def told(sent: Sent, work: Work, worker: Worker) -> Copied:
 
 def _verified_stream(
     transfer: Transfer, work: Work, worker: Worker, route: Route
-) -> Copied | Again | Handed | Sent:
+) -> Copied | Again | Handed | OnTheWay:
     """Local copy, direct, streamed, and the second leg of staged."""
     copied = pour(Pour(transfer, work, worker, work.destination))
-    if isinstance(copied, (Again, Handed, Sent)):
+    if isinstance(copied, (Again, Handed, OnTheWay)):
         return copied
     # Built anew: `_replace` is slow where files are small.
     copied = Copied(route, *copied[1:])
@@ -197,7 +197,7 @@ def _link(transfer: Transfer, work: Work, worker: Worker) -> Copied:
     return Copied(Route.LINK, receipt.size or 0, digests, evidence, checked)
 
 
-def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed | Sent:
+def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed | OnTheWay:
     source, destination = work.source, work.destination
     assert source is not None
     wants_digest = transfer.expected is not None or transfer.generate_checksum or _insists(transfer, worker)
@@ -214,7 +214,7 @@ def _move(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Ha
     return Copied(Route.MOVE, receipt.size or 0, digests, evidence, checked)
 
 
-def _move_by_copy(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed | Sent:
+def _move_by_copy(transfer: Transfer, work: Work, worker: Worker) -> Copied | Again | Handed | OnTheWay:
     """Between file systems a move is a copy after which the source goes; it goes when the copy has been verified."""
     copied = _verified_stream(transfer, work, worker, Route.MOVE)
     source = work.source

@@ -32,7 +32,7 @@ from .retries import after_failure, elsewhere, telling
 from .staging import SpoolBudget
 from .surroundings import Surroundings
 from .waits import BackOff
-from .work import Again, Copied, Handed, Sent, Task, Work, Worker
+from .work import Again, Copied, Handed, OnTheWay, Task, Work, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from .planning import Plan
     from .requests import Request
     from .retries import Move
-    from .sending import Sending
     from .surroundings import CredentialSource
     from .throttle import Throttle
+    from .unanswered import Unanswered
     from .work import SharedFile
 
 
@@ -120,8 +120,8 @@ class Engine:
                             self._task_step(worker, entry, item)
                         elif entry.holds_places:
                             self._help(worker, entry, item)
-                    if worker.sending is not None:
-                        worker.sending.settle()
+                    if worker.unanswered is not None:
+                        worker.unanswered.settle()
                 finally:
                     if self.dispatcher.leave(entry):
                         # Where connections are counted, idle ones take the places of those who come back.
@@ -275,8 +275,8 @@ class Engine:
             return
         finally:
             worker.busy = False
-        if isinstance(result, Sent):
-            self._sending(worker).add(work, result, key, began, clock)
+        if isinstance(result, OnTheWay):
+            self._unanswered(worker).add(work, result, key, began, clock)
             return
         if isinstance(result, Handed):
             self._left_aside(work, result.aside, clock)
@@ -292,11 +292,11 @@ class Engine:
 
     def _help(self, worker: Worker, entry: Entry, shared: SharedFile) -> None:
         """A share of a large file. What was sent before does not wait until that is through."""
-        if worker.sending is not None:
-            worker.sending.settle()
+        if worker.unanswered is not None:
+            worker.unanswered.settle()
         self._attempt(worker, shared.work, entry.lane.key, shared)
 
-    def _tried(self, worker: Worker, work: Work, began: float) -> Copied | Again | Handed | Sent:
+    def _tried(self, worker: Worker, work: Work, began: float) -> Copied | Again | Handed | OnTheWay:
         """What came of an attempt. A first leg that it has brought to its end is noted, whatever came of the second."""
         fetched, source = work.spool, work.source
         try:
@@ -305,12 +305,12 @@ class Engine:
             if work.spool is not fetched:
                 self._fetched(work, source, began)
 
-    def _sending(self, worker: Worker) -> Sending:
-        if worker.sending is None:
-            from .sending import Sending
+    def _unanswered(self, worker: Worker) -> Unanswered:
+        if worker.unanswered is None:
+            from .unanswered import Unanswered
 
-            worker.sending = Sending(self, worker)
-        return worker.sending
+            worker.unanswered = Unanswered(self, worker)
+        return worker.unanswered
 
     def _fetched(self, work: Work, source: Location | None, began: float) -> None:
         """Notes a first leg, whose bytes are in the spool file now."""
@@ -341,7 +341,7 @@ class Engine:
         if error is not None and where is not None and error.reach is Reach.HOST:
             self.dispatcher.strike(gate_key(where), error, clock)
 
-    def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed | Sent:
+    def _perform(self, work: Work, worker: Worker) -> Copied | Again | Handed | OnTheWay:
         request = work.request
         if self._is_special(work, Shape.RESOLVER):
             from .resolving import logical_end, reconsidered, resolve

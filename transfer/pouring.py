@@ -15,7 +15,7 @@ from .publishing import after_cut, publish
 from .pump import Hashing, can_copy_in_kernel, kernel_copy, pump
 from .resuming import begin_anew, hash_held, held_by, incoming_of, may_be_left, rest_of, told_by_source
 from .verification import compare_digests, compare_size, strongest
-from .work import Again, Copied, Handed, Sent
+from .work import Again, Copied, Handed, OnTheWay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Pour:
         self.destination = destination
 
 
-def pour(job: Pour) -> Copied | Again | Handed | Sent:
+def pour(job: Pour) -> Copied | Again | Handed | OnTheWay:
     """Opens the source, looks at its first bytes, and writes what it delivers."""
     source, worker = job.source, job.worker
     job.peeked = may_be_left(job)
@@ -103,7 +103,7 @@ def _announce(work: Work, worker: Worker) -> None:
         work.ahead = ()
 
 
-def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
+def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed | OnTheWay:
     """Reads it once more by itself before the source is blamed: the wrong bytes may have been another answer's."""
     store: Announcing = job.worker.store(job.source)  # type: ignore[assignment]
     reader.close()
@@ -112,16 +112,16 @@ def _poured_singly(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
     return pour(job)
 
 
-def _poured_anew(job: Pour) -> Copied | Again | Handed | Sent:
+def _poured_anew(job: Pour) -> Copied | Again | Handed | OnTheWay:
     """Asks for the whole at once: only what was left made it ask for less, and that is of no use."""
     begin_anew(job)
     return pour(job)
 
 
-def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
+def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed | OnTheWay:
     compare_size(_expected_size(job), reader.size, job.source)
-    if reader.size is None and job.worker.sending is not None:
-        job.worker.sending.settle()  # a stream may keep us waiting for its first byte
+    if reader.size is None and job.worker.unanswered is not None:
+        job.worker.unanswered.settle()  # a stream may keep us waiting for its first byte
     try:
         view = reader.read()
     except TransferError as error:
@@ -134,9 +134,9 @@ def _poured(job: Pour, reader: Reader) -> Copied | Again | Handed | Sent:
         return _pour_whole(job, reader, view)
     if job.worker.can(job.source).ahead > 1:
         _make_room(job)
-    if job.worker.sending is not None:
+    if job.worker.unanswered is not None:
         # They shall not wait until a large file is through.
-        job.worker.sending.settle()
+        job.worker.unanswered.settle()
     return _in_parts(job, reader, view) or _pour_stream(job, reader, view)
 
 
@@ -162,7 +162,7 @@ def _in_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed | 
     return pour_parts(job, reader, view)
 
 
-def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied | Sent:
+def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied | OnTheWay:
     """The whole file is in `view`: it is verified before the destination is opened."""
     worker, size, began = job.worker, len(view), time.time()
     digests = _digests_of(view, job.expected)
@@ -170,7 +170,7 @@ def _pour_whole(job: Pour, reader: Reader, view: memoryview) -> Copied | Sent:
     if job.source.is_local and worker.can(job.destination).behind > 1 and _may_go_behind(job):
         writer = _sent(job, reader, view, digests[0].value)
         if writer is not None:
-            return Sent(writer, size, digests, counts(job, checked), began)
+            return OnTheWay(writer, size, digests, counts(job, checked), began)
     writer = _open_write(job, reader, digests[0].value)
     try:
         if writer.algorithms:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .requests import Request
     from .retries import Position
     from .routes import Route
-    from .sending import Sending
     from .settings import Evidence, Existing
+    from .unanswered import Unanswered
 
     SharedFile: TypeAlias = Parting | SpoolParts
     """A large file that one worker has begun and others may help with."""
@@ -66,7 +66,7 @@ class Copied(NamedTuple):
     note: str = ""
 
 
-class Sent(NamedTuple):
+class OnTheWay(NamedTuple):
     """An attempt whose bytes are all on the way: the destination has not said yet what became of them."""
 
     writer: Writer
@@ -276,7 +276,7 @@ class Worker:
         """Seconds of processor time that the thread had used when the attempt began."""
         self.second: Worker | None = None
         """What the second leg of a staged transfer uses, in a thread of its own (`overlapping.py`)."""
-        self.sending: Sending | None = None
+        self.unanswered: Unanswered | None = None
         """What it has sent and was not told of yet, once there was any."""
         self._stores: dict[str, Store] = {}
         self._by_scheme: dict[str, tuple[Capability, Store]] = {}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from ..checksum.records import NamedTuple
 from ..protocols.errors import TransferError, Undone
 from .concluding import defect_in
-from .copying import told
+from .copying import published_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .engine import Engine
     from .lanes import Key
-    from .work import Sent, Work, Worker
+    from .work import OnTheWay, Work, Worker
 
 
 class _Waiting(NamedTuple):
     work: Work
-    sent: Sent
+    sent: OnTheWay
     key: Key
     began: float
     """Seconds since 1970."""
@@ -24,7 +24,7 @@ class _Waiting(NamedTuple):
     """Monotonic seconds."""
 
 
-class Sending:
+class Unanswered:
     """What a worker has sent. Whoever uses it settles before the worker waits for anything else."""
 
     __slots__ = ("_engine", "_waiting", "_worker")
@@ -34,7 +34,7 @@ class Sending:
         self._worker = worker
         self._waiting: list[_Waiting] = []
 
-    def add(self, work: Work, sent: Sent, key: Key, began: float, clock: float) -> None:
+    def add(self, work: Work, sent: OnTheWay, key: Key, began: float, clock: float) -> None:
         """Takes over a request that was sent; settles when the destination wants to be heard."""
         self._waiting.append(_Waiting(work, sent, key, began, clock))
         if len(self._waiting) >= self._worker.can(work.destination).behind:
@@ -46,10 +46,10 @@ class Sending:
         for one in waiting:
             self._settle(*one)
 
-    def _settle(self, work: Work, sent: Sent, key: Key, began: float, clock: float) -> None:
+    def _settle(self, work: Work, sent: OnTheWay, key: Key, began: float, clock: float) -> None:
         engine, worker = self._engine, self._worker
         try:
-            copied = told(sent, work, worker)
+            copied = published_of(sent, work, worker)
         except Undone:
             # Not an attempt of its own.
             work.singly = True
