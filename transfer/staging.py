@@ -35,7 +35,7 @@ class SpoolBudget:
         self._count = 0
 
     def reserve(self, size: int | None) -> Location | None:
-        """A name for a spool file of `size` bytes, or None while too much is spooled already, or it has no room beside the others.
+        """A name for a spool file of `size` bytes, or None while it has no room beside those that are spooled already.
 
         One file is always let in, however large. Raises `NoSpace` if the file system cannot take it, even alone. A
         source that does not tell its size counts as nothing until `grown`.
@@ -65,11 +65,12 @@ class SpoolBudget:
         try:
             os.unlink(location.path)
         except OSError:
-            pass
-        # Not before: whoever then finds nothing held takes what is free for all there is.
-        with self._lock:
-            self._held.pop(location.path, None)
-            self._begun.discard(location.path)
+            return
+        finally:
+            # Not before: whoever then finds nothing held takes what is free for all there is.
+            with self._lock:
+                self._held.pop(location.path, None)
+                self._begun.discard(location.path)
 
     def close(self) -> None:
         """Removes what is left. Never raises."""
@@ -93,16 +94,14 @@ class SpoolBudget:
         return self._folder
 
     def _has_space(self, folder: str, need: int) -> bool:
-        """Whether that much is free that no other file will write. Raises `NoSpace` where there is none to wait for."""
-        try:
-            status = os.statvfs(folder)
-        except OSError:
-            return True
-        free = status.f_bavail * status.f_frsize
-        if need + self._promised() <= free or need + self._unwritten(folder) <= free:
+        """Whether that much is free that no other file will take. Raises `NoSpace` if there is no other one."""
+        free = _free_in(folder)
+        if need + self._promised() <= free:
             return True
         if self._held:
-            return False
+            # In this order: what is written in between shall not count as free.
+            unwritten = self._unwritten(folder)
+            return need + unwritten <= _free_in(folder)
         raise NoSpace(
             f"a spool file of {need} bytes does not fit: {folder} has {free} bytes free",
             end=End.NEITHER,
@@ -115,19 +114,32 @@ class SpoolBudget:
         return sum(self._held[path] for path in self._begun)
 
     def _unwritten(self, folder: str) -> int:
-        """What of these is not there yet. All together, for a file has another name while it is written."""
-        written = 0
+        """What of these is not there yet. Of all together, for a file has another name while it is written."""
+        finished = self._held.keys() - self._begun
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.path in self._begun or entry.path not in self._held:
-                    written += entry.stat().st_size
+            written = sum(_size_of(entry) for entry in entries if entry.path not in finished)
         return max(0, self._promised() - written)
 
 
-def blame_spool(error: TransferError) -> None:
-    """Makes of a destination without space that a spool file met the failure that it is.
+def _free_in(folder: str) -> float:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return float("inf")
+    return status.f_bavail * status.f_frsize
 
-    It is tried again: others may have held the space, and where it is still short, `reserve` tells.
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except OSError:  # it has got its own name meanwhile, or was given up
+        return 0
+
+
+def blame_spool(error: TransferError) -> None:
+    """Gives the end and remedy that are right where a spool file ran out of space.
+
+    It is tried again: other spool files may have held the space. Where it is still short, `reserve` tells.
     """
     if error.end is not End.SOURCE:
         error.end, error.step, error.remedy = End.NEITHER, "spool", _REMEDY
