@@ -182,15 +182,26 @@ def test_parts_that_wait_in_the_spool_are_sent_by_others(staged: Settings) -> No
     """Two of them have to be on the way at the same time, or the run would stall; the one that fails is sent again."""
     server = Server("put_part")
     both = threading.Barrier(2, timeout=SECONDS)
+    much_is_there = threading.Event()
     waited: set[str] = set()
+    parts: list[Call] = []
+
+    def note(call: Call) -> None:
+        if call.offset >= HALF:
+            much_is_there.set()
 
     def meet(call: Call) -> None:
-        if call.thread not in waited and len(waited) < 2:
+        parts.append(call)
+        if len(parts) == 1:
+            # Others are invited to parts that wait when the next one begins.
+            assert much_is_there.wait(SECONDS)
+        elif call.thread not in waited and len(waited) < 2:
             waited.add(call.thread)
             both.wait()
             if len(waited) == 2:
                 raise ServerFault("ordered by the test")
 
+    server.hook("read", note)
     server.hook("put_part", meet)
     done = run(server, staged._replace(streams=2, part_bytes=MIB))
     assert done.exit == 0
