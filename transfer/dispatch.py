@@ -153,7 +153,7 @@ class Dispatcher:
         return None, soonest
 
     def _is_crowded_anywhere(self) -> bool:
-        return any(self._gate(name).borne for lane in self._lanes.values() for name in lane.gates if name)
+        return any(gates.crowded(self._gate(name)) for lane in self._lanes.values() for name in lane.gates)
 
     def next(self, entry: Entry) -> Work | Task | SharedFile | None:
         """The next request of the lane; None when the worker must leave it."""

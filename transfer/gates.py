@@ -87,10 +87,15 @@ def succeeded(gate: Gate, waited: float = 0.0) -> Gate:
     return gate._replace(proven=True, strikes=0, limit=limit)
 
 
+def crowded(gate: Gate) -> bool:
+    """It has answered, and has said how little it bears. One that never answered is down, and nobody has a connection to it."""
+    return gate.borne > 0 and gate.nearest > 0
+
+
 def in_the_way(gate: Gate, now: float) -> bool:
-    """Whether an idle connection may take the place of one that is needed: at an endpoint that wants to be left alone, and at one
-    that bears fewer than there are processes which take turns there."""
-    return gate.cooling(now) or (gate.borne > 0 and gate.limit < gate.senders)
+    """Whether an idle connection may take the place of one that is needed: at a crowded endpoint that wants to be left alone, or
+    bears fewer than there are processes which take turns there."""
+    return crowded(gate) and (gate.cooling(now) or gate.limit < gate.senders)
 
 
 def narrowed(gate: Gate) -> Gate:
