@@ -18,7 +18,7 @@ from .errors import Stopped, TransferError
 from .exchange import Arrived, stays_open
 from .heads import Fields, Malformed, parse_status
 from .origins import Route
-from .tolerance import names_a_time, shared_tolerance
+from .tolerance import DEPTH, SMALL, names_a_time, shared_tolerance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,13 +35,9 @@ if TYPE_CHECKING:
 
     Found: TypeAlias = tuple[Request, Answer]
 
-DEPTH: Final = 16
-"""Requests on the line at a time."""
 _REFILL: Final = DEPTH // 2
 """A line that runs empty costs a round trip, and on top of it the wait for a delayed acknowledgement."""
 _BUFFER: Final = 192 << 10
-SMALL: Final = 128 << 10
-"""Bytes of a body up to which a line saves more than it risks: what is on the way when it breaks was sent for nothing."""
 _HEAD_MOST: Final = 4 << 10
 _PATIENCE: Final = 5.0
 """Seconds for which a line may be silent: a server that lost requests says nothing at all."""

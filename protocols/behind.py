@@ -15,7 +15,7 @@ from .errors import Stopped, TransferError
 from .exchange import Answer, stays_open
 from .heads import HEAD_MOST, Fields, Malformed, receive_head
 from .origins import Route
-from .tolerance import shared_tolerance
+from .tolerance import DEPTH, shared_tolerance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from .origins import Request
     from .wire import Wire
 
-DEPTH: Final = 16
-"""Uploads that are on the way together."""
-SMALL: Final = 128 << 10
-"""Bytes of a body up to which that saves more than it risks: what is on the way when a connection breaks was sent for nothing."""
 _PATIENCE: Final = 5.0
 """Seconds for which the server may be silent: one that lost requests says nothing at all."""
 _BODY_MOST: Final = 64 << 10

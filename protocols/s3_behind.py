@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from .behind import SMALL
 from .errors import TransferError, Undone
 from .s3_errors import fault_error
 from .s3_parts import receipt_of
 from .s3_service import sha256_told
 from .s3_xml import parse_fault
-from .tolerance import names_a_time
+from .tolerance import SMALL, names_a_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .heads import Fields
     from .origins import Origin
 
+DEPTH: Final = 16
+"""Requests that are on the way on one connection."""
+SMALL: Final = 128 << 10
+"""Bytes of a body up to which that saves more than it risks: what is on the way when a connection breaks was sent for nothing."""
 _AT_FIRST: Final = 3.0
 _REPAID_BY: Final = 64
 """Good answers for which one more time is forgiven."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from servers.scripted import CLOSE, MORE, RESET, STALL, Script, Scripted, answer, scripted
 from wf.credentials.kinds import AccessKey, Basic, Bearer, Secret
 from wf.protocols import ahead
-from wf.protocols.ahead import DEPTH, SMALL
 from wf.protocols.conformance_tools import content, drained, make_context
 from wf.protocols.errors import Busy, Denied, NotFound, Stopped, TransferError
 from wf.protocols.http import HttpStore
@@ -20,7 +19,7 @@ from wf.protocols.locations import parse_location
 from wf.protocols.origins import Origin, origin_of
 from wf.protocols.proxies import Proxies, Proxy
 from wf.protocols.s3 import S3Store
-from wf.protocols.tolerance import Tolerance
+from wf.protocols.tolerance import DEPTH, SMALL, Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

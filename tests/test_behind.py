@@ -9,7 +9,6 @@ import pytest
 from servers.scripted import BODY, CLOSE, MORE, RESET, STALL, Script, Scripted, answer, scripted
 from wf.credentials.kinds import AccessKey, Secret
 from wf.protocols import behind
-from wf.protocols.behind import DEPTH, SMALL
 from wf.protocols.conformance_tools import content, digest_of, digests_for, make_context
 from wf.protocols.errors import Busy, Stopped, TransferError, Undone
 from wf.protocols.locations import parse_location
@@ -17,6 +16,7 @@ from wf.protocols.origins import Request, Route, origin_of
 from wf.protocols.proxies import Proxies, Proxy
 from wf.protocols.registry import S3
 from wf.protocols.s3 import S3Store
+from wf.protocols.tolerance import DEPTH, SMALL
 from wf.protocols.values import Incoming
 
 if TYPE_CHECKING:

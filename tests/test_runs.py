@@ -20,6 +20,7 @@ from wf.transfer.work import Work
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from servers.scripted import Scripted
     from wf.transfer.requests import Request
 
 KEY = ("http://far.example", "")
@@ -44,6 +45,19 @@ def taken(dispatcher: Dispatcher, entry: Entry) -> Work:
     work = dispatcher.next(entry)
     assert isinstance(work, Work)
     return work
+
+
+def files_of(server: Scripted, count: int, folder: Path) -> list[Request]:
+    """Files that hold a hundred times their target."""
+    return [
+        transfer(
+            number,
+            f"{server.url}/{number}",
+            folder / str(number),
+            expected=sha256(f"/{number}".encode() * 100),
+        )
+        for number in range(count)
+    ]
 
 
 def left(entry: Entry) -> list[int]:
@@ -117,15 +131,7 @@ def test_a_batch_comes_over_one_connection_with_requests_sent_ahead(tmp_path: Pa
         return [MORE, MORE, body] if (connection, count) == (1, 5) else body
 
     with scripted(choose=choose) as server:
-        requests = [
-            transfer(
-                number,
-                f"{server.url}/{number}",
-                tmp_path / str(number),
-                expected=sha256(f"/{number}".encode() * 100),
-            )
-            for number in range(60)
-        ]
+        requests = files_of(server, 60, tmp_path)
         done = execute(requests, HTTP)
         assert done.statuses == ["done"] * 60
         assert len(server.requests) == 60
@@ -144,15 +150,7 @@ def test_a_batch_whose_server_has_too_much_to_do_in_the_midst(tmp_path: Path) ->
         return answer(target.encode() * 100)
 
     with scripted(choose=choose) as server:
-        requests = [
-            transfer(
-                number,
-                f"{server.url}/{number}",
-                tmp_path / str(number),
-                expected=sha256(f"/{number}".encode() * 100),
-            )
-            for number in range(60)
-        ]
+        requests = files_of(server, 60, tmp_path)
         done = execute(requests, HTTP)
         assert done.statuses == ["done"] * 60
         assert len(refused) == 6
@@ -179,15 +177,7 @@ def test_a_server_that_mixes_its_answers_up_is_asked_again_singly(tmp_path: Path
         return [MORE, body + body]
 
     with scripted(choose=choose) as server:
-        requests = [
-            transfer(
-                number,
-                f"{server.url}/{number}",
-                tmp_path / str(number),
-                expected=sha256(f"/{number}".encode() * 100),
-            )
-            for number in range(60)
-        ]
+        requests = files_of(server, 60, tmp_path)
         done = execute(requests, HTTP)
     assert done.statuses == ["done"] * 60
     assert twice, "it did mix them up"
@@ -208,15 +198,7 @@ def test_a_file_is_not_missing_because_its_neighbour_is(tmp_path: Path) -> None:
         return none if target == "/9" else answer(target.encode() * 100)
 
     with scripted(choose=choose) as server:
-        requests = [
-            transfer(
-                number,
-                f"{server.url}/{number}",
-                tmp_path / str(number),
-                expected=sha256(f"/{number}".encode() * 100),
-            )
-            for number in range(60)
-        ]
+        requests = files_of(server, 60, tmp_path)
         done = execute(requests, HTTP)
     assert twice, "it did answer twice"
     assert [number for number in range(60) if done.statuses[number] != "done"] == [9]

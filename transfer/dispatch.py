@@ -15,7 +15,7 @@ from ..protocols.capability import Capability, Shape
 from ..protocols.errors import Busy
 from . import gates
 from .gates import Gate
-from .lanes import Endpoints, Entry, Lane, first_key, gates_of, key_of, size_of, taken, with_choice
+from .lanes import Endpoints, Entry, Lane, first_key, gates_of, key_of, scheme_of, size_of, taken, with_choice
 from .requests import MakeDirectory, Remove, Transfer
 from .work import Task, Work
 
@@ -181,7 +181,7 @@ class Dispatcher:
 
     def _is_sent_behind(self, key: Key) -> bool:
         """Whether small files of this machine are sent there one behind the other."""
-        there = self._plan.registry.capability(key[1].partition(":")[0]) if key[1] and not key[0] else None
+        there = self._plan.registry.capability(scheme_of(key[1])) if key[1] and not key[0] else None
         return there is not None and there.behind > 1
 
     def _of_run(self, entry: Entry) -> Work | None:
@@ -375,7 +375,7 @@ class Dispatcher:
         lane.queue.append(item)
 
     def _has_service(self, key: Key) -> bool:
-        capabilities = (self._plan.registry.capability(name.partition(":")[0]) for name in key if name)
+        capabilities = (self._plan.registry.capability(scheme_of(name)) for name in key if name)
         return any(found is not None and found.offers(Shape.SERVICE) for found in capabilities)
 
     def _wake(self) -> None:
@@ -436,7 +436,7 @@ class Dispatcher:
     def _gate(self, name: str) -> Gate:
         gate = self._gates.get(name)
         if gate is None:
-            scheme = name.partition(":")[0] or "file"
+            scheme = scheme_of(name)
             capability = self._plan.registry.capability(scheme) or _UNKNOWN
             senders = self._endpoints.processes if name else 1
             start, most = capability.connections_start, capability.connections_most

@@ -21,7 +21,7 @@ from .concluding import (
 from .copying import copy, route_of, share
 from .dispatch import Dispatcher
 from .gates import RETRY_AFTER_MOST
-from .lanes import gate_key, key_of
+from .lanes import gate_key, key_of, scheme_of
 from .logs import Log
 from .outcomes import Attempt, Outcome, Status
 from .planning import obstacle
@@ -125,7 +125,7 @@ class Engine:
                 finally:
                     if self.dispatcher.leave(entry):
                         # Where connections are counted, idle ones take the places of those who come back.
-                        worker.disconnect(entry.lane.key)
+                        worker.disconnect([scheme_of(name) for name in entry.lane.key if name])
                 self.nudge.set()
         except BaseException as error:  # noqa: BLE001 - a worker must never die silently
             # Nothing above may fail. If it does, the run ends instead of hanging.

@@ -30,6 +30,11 @@ def gate_key(location: Location | None) -> str:
     return _gate_name(location.scheme, location.host, location.site)
 
 
+def scheme_of(gate: str) -> str:
+    """The scheme of the locations behind a gate."""
+    return gate.partition(":")[0] or "file"
+
+
 @lru_cache(maxsize=256)
 def _gate_name(scheme: str, host: str, site: str) -> str:
     return f"{scheme}://{endpoint_of(scheme, host, site)}"

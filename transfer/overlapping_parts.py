@@ -13,22 +13,17 @@ from typing import TYPE_CHECKING
 from ..protocols.errors import End, Stopped, TransferError, Unsupported
 from .lanes import gate_key
 from .part_opening import part_bytes, parts_of
-from .parting import streams_most
+from .parting import TRIES, further_streams
 from .pump import Hashing
-from .segments import STREAMS_MOST, Segments
+from .segments import Segments
 from .work import Handed
 
 if TYPE_CHECKING:
-    from typing import Final
-
     from ..checksum.digest import Digest
     from ..protocols.locations import Location
     from ..protocols.values import Incoming, Receipt, Token
     from .overlapping import Leg
     from .work import Crew, Work, Worker
-
-_TRIES: Final = 3
-"""How often one part may fail."""
 
 
 class SpoolParts:
@@ -53,7 +48,7 @@ class SpoolParts:
         self.key = ("", gate_key(token.location))
         self.began = time.time()
         self.clock = time.monotonic()
-        self.segments = Segments(token, Hashing(), ordered=True, found=(), tries=_TRIES)
+        self.segments = Segments(token, Hashing(), ordered=True, found=(), tries=TRIES)
         self._leg = leg
         self._location: Location = token.location
         self._crew = crew
@@ -131,9 +126,7 @@ class SpoolParts:
         waiting = self._leg.frontier // self.token.part - number - 1
         if self._crew is None or waiting < 1 or settings.workers == 1:
             return
-        most = min(streams_most(segments), settings.workers or STREAMS_MOST)
-        more = settings.streams - 1 - self._invited if settings.streams else segments.wanted(most)
-        for _ in range(min(more, waiting)):
+        for _ in range(min(further_streams(segments, settings, self._invited), waiting)):
             self._invited += 1
             self._crew.invite(self.key, self)
 
@@ -152,8 +145,7 @@ class SpoolPartsWriter:
         raise NotImplementedError
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
-        done, token = self._segments.done, self._segments.token
-        return self._store.commit_parts(token, tuple(done[number] for number in range(token.total)), digests)
+        return self._store.commit_parts(self._segments.token, self._segments.parts(), digests)
 
     def abort(self, *, keep: bool = False) -> None:
         self._store.abort_parts(self._segments.token)

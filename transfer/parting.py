@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from ..protocols.values import Part, Receipt
     from .part_opening import Opened
     from .pouring import Pour
+    from .settings import Settings
     from .work import Work, Worker
 
-_TRIES: Final = 3
+TRIES: Final = 3
 """How often one part may fail at one source."""
 _READ_BACK: Final = 1 << 20
 _MEMORY: Final = 48 << 20
@@ -91,7 +92,7 @@ def pour_parts(job: Pour, reader: Reader, view: memoryview) -> Copied | Handed |
         Hashing(tuple(digest.algorithm for digest in job.expected)),
         ordered=ordered,
         found=opened.found,
-        tries=_TRIES * source.replicas,
+        tries=TRIES * source.replicas,
     )
     parting.segments.enter()
     return _take_part(parting, job.worker, source)
@@ -224,14 +225,19 @@ def _look_around(parting: Parting, worker: Worker, count: int) -> None:
     worker.meter.moved += count
     if limits.throttle is not None:
         limits.throttle.take(count)
-    settings = worker.plan.settings
-    most = min(streams_most(segments), settings.workers or STREAMS_MOST)
-    more = settings.streams - 1 - parting.invited if settings.streams else segments.wanted(most)
+    more = further_streams(segments, worker.plan.settings, parting.invited)
     if more > 0:
         _invite(parting, worker, more)
 
 
-def streams_most(segments: Segments) -> int:
+def further_streams(segments: Segments, settings: Settings, invited: int) -> int:
+    """How many more workers would help with a file to which so many were invited."""
+    if settings.streams:
+        return settings.streams - 1 - invited
+    return segments.wanted(min(_streams_most(segments), settings.workers or STREAMS_MOST))
+
+
+def _streams_most(segments: Segments) -> int:
     """How many streams a file may have: each stream of ordered parts holds one in memory."""
     return min(STREAMS_MOST, max(2, _MEMORY // segments.token.part)) if segments.ordered else STREAMS_MOST
 
@@ -268,8 +274,8 @@ class _PartsWriter:
 
     def commit(self, digests: tuple[Digest, ...]) -> Receipt:
         segments = self._parting.segments
-        parts = tuple(segments.done[number] for number in range(segments.token.total))
-        return parts_of(self._worker, segments.token.location).commit_parts(segments.token, parts, digests)
+        store = parts_of(self._worker, segments.token.location)
+        return store.commit_parts(segments.token, segments.parts(), digests)
 
     def abort(self, *, keep: bool = False) -> None:
         _let_go(self._parting, self._worker, keep=keep)

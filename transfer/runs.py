@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from .lanes import scheme_of
 from .planning import existing_policy
 from .requests import Transfer
 from .settings import Existing
@@ -27,9 +28,8 @@ def ahead_of(plan: Plan, source: str, destination: str) -> tuple[int, bool]:
 
     1 where they are not read whole and in order.
     """
-    scheme = source.partition(":")[0]
-    capability = plan.registry.capability(scheme) if scheme else None
-    there = plan.registry.capability(destination.partition(":")[0] or "file")
+    capability = plan.registry.capability(scheme_of(source)) if source else None
+    there = plan.registry.capability(scheme_of(destination))
     if capability is None or there is None or capability.ahead < 2:
         return 1, False
     for one in (capability, there):

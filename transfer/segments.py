@@ -229,6 +229,10 @@ class Segments:
     def _next_is_there(self) -> bool:
         return self.frontier < self.token.size and self.frontier // self.token.part in self.done
 
+    def parts(self) -> tuple[Part, ...]:
+        """All parts in order. Only when every one is done."""
+        return tuple(self.done[number] for number in range(self.token.total))
+
     # --- how many
 
     def wanted(self, most: int) -> int:

@@ -11,7 +11,7 @@ from .retries import first_position
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Protocol, TypeAlias
 
     from ..checksum.digest import Digest
@@ -323,12 +323,12 @@ class Worker:
             store = self._stores[capability.protocol] = make_store(capability, self.context)
         return store
 
-    def disconnect(self, key: tuple[str, str]) -> None:
-        """Ends the connections of the stores that serve a lane; they are made anew when they are needed."""
+    def disconnect(self, schemes: Sequence[str]) -> None:
+        """Ends the connections of the stores that serve these schemes; they are made anew when they are needed."""
         if self.second is not None:
-            self.second.disconnect(key)
-        for name in filter(None, key):
-            found = self._by_scheme.get(name.partition(":")[0])
+            self.second.disconnect(schemes)
+        for one in schemes:
+            found = self._by_scheme.get(one)
             if found is None:
                 continue
             self._end(self._stores.pop(found[0].protocol))
